@@ -1,0 +1,1 @@
+"""Linli 邻里: the open back end for local services."""

@@ -1,0 +1,11 @@
+"""Creates the app and registers every slice's Blueprints; nothing else."""
+
+from chalice import Chalice
+
+from chalicelib.web import routes as web
+
+app = Chalice(app_name="linli")
+app.api.binary_types = []
+
+for blueprint in (web.router.blueprint,):
+    app.register_blueprint(blueprint)

@@ -1,0 +1,101 @@
+"""Positions. Every stored point carries both datums; distances are haversine on WGS-84.
+
+GCJ-02 is China's offset datum, BD-09 Baidu's offset of that. Their forward formulas are the published ones
+(constants: Krasovsky 1940 ellipsoid); the inverses iterate to well under a metre. Outside the bounding box of
+mainland China GCJ-02 is defined as WGS-84.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+EARTH_RADIUS_M = 6_371_008.8  # IUGG mean radius
+_A = 6378245.0
+_EE = 0.00669342162296594323
+_X_PI = math.pi * 3000.0 / 180.0
+
+WGS84, GCJ02, BD09 = "wgs84", "gcj02", "bd09"
+DATUMS = (WGS84, GCJ02, BD09)
+
+
+@dataclass(frozen=True)
+class Point:
+    """Degrees. Latitude −90…90, longitude −180…180."""
+
+    lat: float
+    lng: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.lat) and math.isfinite(self.lng)):
+            raise ValueError("coordinates must be finite")
+        if abs(self.lat) > 90 or abs(self.lng) > 180:
+            raise ValueError("coordinates out of range")
+
+
+def _offset(point: Point) -> tuple[float, float]:
+    """GCJ-02 minus WGS-84 at a WGS-84 point, in degrees."""
+    if not (0.8293 <= point.lat <= 55.8271 and 72.004 <= point.lng <= 137.8347):
+        return 0.0, 0.0
+    x, y = point.lng - 105.0, point.lat - 35.0
+    wave = (20.0 * math.sin(6.0 * x * math.pi) + 20.0 * math.sin(2.0 * x * math.pi)) * 2.0 / 3.0
+    root = math.sqrt(abs(x))
+    lat = -100.0 + 2.0 * x + 3.0 * y + 0.2 * y * y + 0.1 * x * y + 0.2 * root + wave
+    lat += (20.0 * math.sin(y * math.pi) + 40.0 * math.sin(y / 3.0 * math.pi)) * 2.0 / 3.0
+    lat += (160.0 * math.sin(y / 12.0 * math.pi) + 320.0 * math.sin(y * math.pi / 30.0)) * 2.0 / 3.0
+    lng = 300.0 + x + 2.0 * y + 0.1 * x * x + 0.1 * x * y + 0.1 * root + wave
+    lng += (20.0 * math.sin(x * math.pi) + 40.0 * math.sin(x / 3.0 * math.pi)) * 2.0 / 3.0
+    lng += (150.0 * math.sin(x / 12.0 * math.pi) + 300.0 * math.sin(x / 30.0 * math.pi)) * 2.0 / 3.0
+    radians = math.radians(point.lat)
+    magic = 1 - _EE * math.sin(radians) ** 2
+    lat = lat * 180.0 / ((_A * (1 - _EE)) / (magic * math.sqrt(magic)) * math.pi)
+    lng = lng * 180.0 / (_A / math.sqrt(magic) * math.cos(radians) * math.pi)
+    return lat, lng
+
+
+def to_gcj02(wgs84: Point) -> Point:
+    lat, lng = _offset(wgs84)
+    return Point(wgs84.lat + lat, wgs84.lng + lng)
+
+
+def from_gcj02(gcj02: Point) -> Point:
+    """Fixed-point iteration: the offset changes by about 1e-5 per degree, so it converges in a few steps."""
+    guess = gcj02
+    for _ in range(8):
+        lat, lng = _offset(guess)
+        guess = Point(gcj02.lat - lat, gcj02.lng - lng)
+    return guess
+
+
+def _bd09_of(gcj02: Point) -> Point:
+    z = math.hypot(gcj02.lng, gcj02.lat) + 0.00002 * math.sin(gcj02.lat * _X_PI)
+    theta = math.atan2(gcj02.lat, gcj02.lng) + 0.000003 * math.cos(gcj02.lng * _X_PI)
+    return Point(z * math.sin(theta) + 0.006, z * math.cos(theta) + 0.0065)
+
+
+def _gcj02_of_bd09(bd09: Point) -> Point:
+    guess = Point(bd09.lat - 0.006, bd09.lng - 0.0065)
+    for _ in range(8):
+        error = _bd09_of(guess)
+        guess = Point(guess.lat + bd09.lat - error.lat, guess.lng + bd09.lng - error.lng)
+    return guess
+
+
+def to_wgs84(point: Point, datum: str) -> Point:
+    """A point given in a datum, as WGS-84. Raises ValueError for an unknown datum."""
+    if datum == WGS84:
+        return point
+    if datum == GCJ02:
+        return from_gcj02(point)
+    if datum == BD09:
+        return from_gcj02(_gcj02_of_bd09(point))
+    raise ValueError(f"unknown datum {datum!r}")
+
+
+def distance_m(a: Point, b: Point) -> float:
+    """Great-circle metres between two WGS-84 points; right at the poles and across the antimeridian."""
+    lat_a, lat_b = math.radians(a.lat), math.radians(b.lat)
+    half_lat = math.sin((lat_b - lat_a) / 2) ** 2
+    half_lng = math.sin(math.radians(b.lng - a.lng) / 2) ** 2
+    chord = half_lat + math.cos(lat_a) * math.cos(lat_b) * half_lng
+    return 2 * EARTH_RADIUS_M * math.asin(math.sqrt(min(1.0, chord)))

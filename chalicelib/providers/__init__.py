@@ -1,0 +1,1 @@
+"""The outside world: ports in our words, and their adapters."""

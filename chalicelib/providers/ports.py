@@ -1,0 +1,187 @@
+"""Ports: what Linli asks of the outside world, in Linli's words. Adapters translate; nothing of theirs leaks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from chalicelib.kernel.errors import Malformed, Problem, Unavailable
+from chalicelib.kernel.instant import Instant
+from chalicelib.kernel.money import Money
+
+
+class ProviderUnavailable(Unavailable):
+    """The provider did not answer, or answered that it cannot now. Nothing is known of the effect: ask again."""
+
+    code = "provider_unavailable"
+
+
+class SignatureInvalid(Malformed):
+    """A webhook whose signature, age or encoding is not the provider's."""
+
+    code = "signature_invalid"
+
+
+class WechatCodeInvalid(Problem):
+    """WeChat does not know this login code, or it was used already."""
+
+    status, code = 401, "wechat_code_invalid"
+
+
+class Secrets(Protocol):
+    def get(self, name: str) -> str:
+        """The secret of that name. Raises KeyError when there is none."""
+
+
+class SmsSender(Protocol):
+    def send(self, *, to: str, text: str, template: str, dedupe_key: str) -> str:
+        """Sends to an E.164 number and returns the provider's message id. The same dedupe key sends once, as far as
+        the provider can tell. Raises ProviderUnavailable."""
+
+
+@dataclass(frozen=True)
+class WechatUser:
+    """Who a login code belongs to. The session key stays inside the adapter."""
+
+    open_id: str
+    union_id: str | None
+
+
+class WechatLogin(Protocol):
+    def code_to_user(self, code: str) -> WechatUser:
+        """Raises WechatCodeInvalid or ProviderUnavailable."""
+
+
+# Our words for an intent's state, whatever the provider calls it.
+REQUIRES_ACTION, PROCESSING, SUCCEEDED, FAILED, CANCELED = (
+    "requires_action",
+    "processing",
+    "succeeded",
+    "failed",
+    "canceled",
+)
+
+
+@dataclass(frozen=True)
+class IntentRequest:
+    """What we ask the provider to collect. `key` is derived from (order, charge, ordinal), never from the request."""
+
+    key: str
+    order_id: str
+    charge_id: str
+    attempt_id: str
+    amount: Money
+    method: str
+    client: str
+    description: str
+    return_url: str | None
+
+
+@dataclass(frozen=True)
+class Intent:
+    """One attempt at the provider. `received` is what came in, zero unless succeeded; `charge_ref` names the movement
+    of money and is what balance lines point to. `next_action` holds what the payer's app needs, `{"type": …}`."""
+
+    intent_id: str
+    state: str
+    amount: Money
+    received: Money
+    method: str
+    order_id: str
+    charge_id: str
+    attempt_id: str
+    charge_ref: str | None = None
+    next_action: dict[str, Any] | None = None
+    failure: str | None = None
+
+
+@dataclass(frozen=True)
+class Refund:
+    """A refund at the provider; `state` is processing, succeeded, failed or canceled."""
+
+    provider_id: str
+    state: str
+    amount: Money
+    order_id: str
+    refund_id: str
+    intent_id: str
+
+
+@dataclass(frozen=True)
+class ProviderEvent:
+    """A verified fact. `intent` or `refund` is set when it is one we act upon; both None means: not ours to act on."""
+
+    event_id: str
+    type: str
+    created: Instant
+    intent: Intent | None = None
+    refund: Refund | None = None
+
+
+@dataclass(frozen=True)
+class BalanceLine:
+    """One line of the provider's account: `amount` and `fee` in its sign (a refund is negative), net = amount − fee.
+
+    `category` is the provider's reporting category; `source` names the charge or refund that moved the money.
+    """
+
+    line_id: str
+    category: str
+    amount: Money
+    fee: Money
+    source: str
+    created: Instant
+    available_on: Instant
+    order_id: str = ""
+    details: dict[str, str] = field(default_factory=dict)
+
+
+class PaymentProvider(Protocol):
+    name: str
+
+    def methods(self, currency: str, client: str) -> list[str]:
+        """The methods that can be offered for a currency on a client."""
+
+    def create_intent(self, request: IntentRequest) -> Intent:
+        """The same key gives the same intent. Raises ProviderUnavailable, or MethodRefused."""
+
+    def fetch_intent(self, intent_id: str) -> Intent:
+        """Raises ProviderUnavailable."""
+
+    def cancel_intent(self, intent_id: str) -> Intent:
+        """Ends it so that nobody can pay it any more; an intent that has succeeded comes back `succeeded`."""
+
+    def refund(self, *, intent_id: str, amount: Money, order_id: str, refund_id: str) -> Refund:
+        """The same refund id gives the same refund. Raises ProviderUnavailable."""
+
+    def fetch_refund(self, provider_id: str) -> Refund: ...
+
+    def verify(self, raw: bytes, headers: dict[str, str], now: Instant) -> ProviderEvent:
+        """Checks signature and age on both sides. Raises SignatureInvalid for anything that is not genuine."""
+
+    def events_since(self, since: Instant) -> Iterator[ProviderEvent]:
+        """Every fact of payments and refunds created at or after an instant, oldest first."""
+
+    def balance_lines(self, since: Instant, until: Instant) -> Iterator[BalanceLine]:
+        """The provider's own lines created in [since, until)."""
+
+    def balance(self, currency: str) -> Money:
+        """What the provider holds for us, pending and available together."""
+
+
+class MethodRefused(Problem):
+    """The provider does not take this method for this payment."""
+
+    status, code = 422, "method_unavailable"
+
+
+class Ports(Protocol):
+    @property
+    def secrets(self) -> Secrets: ...
+    @property
+    def sms(self) -> SmsSender: ...
+    @property
+    def payments(self) -> PaymentProvider: ...
+    @property
+    def wechat_login(self) -> WechatLogin: ...

@@ -1,0 +1,1 @@
+"""How code meets AWS: settings, context, entries, tables, outbox, logs. Imports kernel only."""

@@ -1,0 +1,74 @@
+"""Entries of queue and schedule functions. Lambda loads them without app.py, so nothing here may rely on it.
+
+Chalice's decorator stands outermost, ours inside:
+
+    @blueprint.on_sqs_message(queue=NOTIFY.full_name, batch_size=NOTIFY.batch_size, name="notify")
+    @entry.sqs
+    def notify(ctx: Context, news: News) -> None: ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from chalicelib.kernel.instant import Instant
+from chalicelib.runtime import clock, jobs, log
+from chalicelib.runtime.context import THE_SYSTEM, Context
+from chalicelib.runtime.meter import measured
+from chalicelib.runtime.outbox import News
+
+
+def system_context(request_id: str = "", now: Instant | None = None) -> Context:
+    """The context of work that nobody waits for."""
+    from chalicelib import wiring
+
+    return Context(now=now or clock.now(), ports=wiring.ports(), actor=THE_SYSTEM, request_id=request_id)
+
+
+def sqs(consume: Callable[[Context, News], None]) -> Callable[[Any], dict[str, Any]]:
+    """One call for each message; what fails is named in `batchItemFailures` and comes again, the rest is done."""
+
+    @wraps(consume)
+    def handler(event: Any) -> dict[str, Any]:
+        failures = []
+        for record in event.to_dict()["Records"]:
+            message_id = record["messageId"]
+            try:
+                with measured() as used:
+                    consume(system_context(message_id), News.parse(record["body"]))
+                log.info("consumed", queue=consume.__name__, message_id=message_id, write_units=used.write_units)
+            except Exception as error:  # any failure of one message must not lose the others
+                log.error("message failed", error, queue=consume.__name__, message_id=message_id)
+                failures.append({"itemIdentifier": message_id})
+        return {"batchItemFailures": failures}
+
+    return handler
+
+
+def schedule(
+    job: str, lease_seconds: int
+) -> Callable[[Callable[[Context], dict[str, Any]]], Callable[[Any], dict[str, Any]]]:
+    """A scheduled run under a lease; answers what it did, or `{"skipped": true}` while another run is under way."""
+
+    def decorate(run: Callable[[Context], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
+        @wraps(run)
+        def handler(event: Any) -> dict[str, Any]:  # noqa: ARG001  # the event of a schedule says nothing
+            ctx = system_context()
+            try:
+                jobs.take_lease(job, ctx.now, lease_seconds)
+            except jobs.LeaseTaken:
+                return {"skipped": True}
+            try:
+                with measured() as used:
+                    done = run(ctx)
+            finally:
+                jobs.end_lease(job, ctx.now)
+            jobs.note_ok(job, ctx.now)
+            log.info("job done", job=job, write_units=used.write_units, read_units=used.read_units, **done)
+            return done
+
+        return handler
+
+    return decorate

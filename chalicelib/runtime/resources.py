@@ -1,0 +1,70 @@
+"""Queues, and which news goes to which of them. Schedules stand on their handlers (`entry.schedule`)."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+from chalicelib.runtime.settings import settings
+
+
+@dataclass(frozen=True)
+class Queue:
+    """`timeout_seconds` is the consumer function's; visibility is six times that, as Lambda asks."""
+
+    name: str
+    timeout_seconds: int = 30
+    batch_size: int = 10
+    max_receives: int = 5
+
+    @property
+    def visibility_seconds(self) -> int:
+        return 6 * self.timeout_seconds
+
+    @property
+    def full_name(self) -> str:
+        return f"linli-{settings().stage}-{self.name}"
+
+
+NOTIFY = Queue("notify")
+REFUND = Queue("refund")
+
+QUEUES = (NOTIFY, REFUND)
+
+# An event that stands here is news; publishing any other name is a programming error and raises.
+TOPICS: dict[str, tuple[Queue, ...]] = {
+    "order.confirmed": (NOTIFY,),
+    "order.paid": (NOTIFY,),
+    "order.cancelled": (NOTIFY,),
+    "order.declined": (NOTIFY,),
+    "order.refund_approved": (REFUND, NOTIFY),
+    "order.refunded": (NOTIFY,),
+    "order.completed": (NOTIFY,),
+}
+
+_lock = threading.Lock()
+_sqs: Any = None
+_urls: dict[str, str] = {}
+
+
+def sqs() -> Any:
+    global _sqs  # noqa: PLW0603  # one client per process, made at first use
+    with _lock:
+        if _sqs is None:
+            import boto3
+            from botocore.config import Config
+
+            config = Config(
+                connect_timeout=2, read_timeout=25, retries={"total_max_attempts": 2}, max_pool_connections=32
+            )
+            _sqs = boto3.client("sqs", region_name=os.environ.get("AWS_DEFAULT_REGION", "us-east-1"), config=config)
+    return _sqs
+
+
+def queue_url(queue: Queue) -> str:
+    url = _urls.get(queue.full_name)
+    if url is None:
+        url = _urls[queue.full_name] = sqs().get_queue_url(QueueName=queue.full_name)["QueueUrl"]
+    return url

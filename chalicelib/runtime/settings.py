@@ -1,0 +1,94 @@
+"""All settings, read once from the environment. Every name starts with `LINLI_`; a bad one stops the start."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from typing import get_type_hints
+
+
+class SettingsError(Exception):
+    """A setting is missing or malformed; the message is one line for the person who starts the process."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Field `hold_seconds` is the variable `LINLI_HOLD_SECONDS`. Numbers carry their unit in the name."""
+
+    stage: str = "local"
+    version: str = "0.1.0"
+    table_prefix: str = "linli-"
+    public_url: str = "http://127.0.0.1:8000"
+    clock_file: str = ""
+    home_city: str = "sha"
+    currency: str = "CNY"
+
+    # Adapters, by class path `module:Class`.
+    secrets: str = "chalicelib.providers.secrets.local:FileSecrets"
+    sms: str = "chalicelib.providers.sms.local:Inbox"
+    payments: str = "chalicelib.providers.payments.stripe:StripePayments"
+    wechat_login: str = "chalicelib.providers.wechat_login.local:LocalUsers"
+    secrets_file: str = ".linli/secrets.json"
+    sms_inbox: str = ".linli/sms.sqlite"
+    stripe_base_url: str = ""
+
+    # Identity
+    access_token_seconds: int = 900
+    refresh_token_seconds: int = 30 * 86_400
+    refresh_grace_seconds: int = 30
+    otp_seconds: int = 300
+    otp_tries: int = 5
+    otp_resend_seconds: int = 60
+    otp_per_phone_day: int = 10
+    otp_per_address_hour: int = 30
+    otp_country_codes: str = "+86,+852,+853,+886,+1,+44,+65"
+    sms_daily_budget: int = 10_000
+
+    # Rate limits, calls in a minute (product.md N20)
+    rate_account_minute: int = 600
+    rate_address_minute: int = 1_200
+    rate_lease: int = 20
+
+    # Booking and orders
+    quote_seconds: int = 600
+    hold_seconds: int = 900
+    hold_extension_seconds: int = 900
+    provider_silence_seconds: int = 300
+    processing_release_seconds: int = 1800
+    accept_seconds: int = 86_400
+    auto_complete_seconds: int = 48 * 3600
+    no_show_after_seconds: int = 900
+    attempt_stale_seconds: int = 3
+    due_shards: int = 4
+    journal_shards: int = 4
+
+    # Settlement and reconciliation
+    settle_after_days: int = 1
+    provider_lag_seconds: int = 2 * 3600
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:
+        """Raises SettingsError for a number that is none, and for a `LINLI_` name that exists nowhere."""
+        hints = get_type_hints(cls)
+        known = {f"LINLI_{field.name.upper()}": field.name for field in fields(cls)}
+        values: dict[str, str | int] = {}
+        for name, text in environ.items():
+            if name not in known:
+                continue
+            field = known[name]
+            if hints[field] is int:
+                if not text.isdecimal():
+                    raise SettingsError(f"{name} must be a whole number, not {text!r}")
+                values[field] = int(text)
+            else:
+                if not text:
+                    raise SettingsError(f"{name} is empty")
+                values[field] = text
+        return cls(**values)  # type: ignore[arg-type]  # values are typed by the loop above
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    return Settings.from_env()

@@ -1,0 +1,72 @@
+"""Problem documents: every error leaves as application/problem+json, in the caller's language."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from chalicelib.kernel.errors import Invalid, Malformed, Problem
+
+MEDIA_TYPE = "application/problem+json"
+_LOCALES = Path(__file__).parent.parent / "locales"
+LANGUAGES = ("zh-CN", "en")
+
+
+@lru_cache(maxsize=4)
+def catalogue(locale: str) -> dict[str, Any]:
+    """The messages of one language, all slices' files together: sections `problems`, `sms`, …"""
+    merged: dict[str, Any] = {}
+    for path in sorted((_LOCALES / locale).glob("*.json")):
+        for section, messages in json.loads(path.read_text(encoding="utf-8")).items():
+            merged.setdefault(section, {}).update(messages)
+    return merged
+
+
+def choose_language(accept_language: str) -> str:
+    """The best of zh-CN and en for an Accept-Language header; zh-CN when it names neither."""
+    ranked: list[tuple[float, int, str]] = []
+    for part in accept_language[:200].split(","):
+        tag, _, weight = part.strip().partition(";q=")
+        try:
+            quality = float(weight or 1)
+        except ValueError:
+            continue
+        language = "zh-CN" if tag.lower().startswith("zh") else "en" if tag.lower().startswith("en") else ""
+        if language and quality > 0:
+            ranked.append((-quality, len(ranked), language))
+    return min(ranked)[2] if ranked else "zh-CN"
+
+
+def document(problem: Problem, locale: str, request_id: str) -> dict[str, Any]:
+    """The body of an error answer: type, title, status, detail, code, request_id, errors and the problem's extras."""
+    messages = catalogue(locale)["problems"]
+    title, detail = messages[problem.code]
+    for name, value in problem.detail_args.items():
+        detail = detail.replace("{" + name + "}", value)
+    return {
+        "type": f"https://linli.dev/problems/{problem.code}",
+        "title": title,
+        "status": problem.status,
+        "detail": detail,
+        "code": problem.code,
+        "request_id": request_id,
+        "errors": problem.errors,
+        **problem.extras,
+    }
+
+
+def from_validation(error: ValidationError, where: str = "") -> Problem:
+    """400 for text that is not JSON, 422 with one entry a field for values that are not acceptable."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    if any(item["type"] == "json_invalid" for item in found):
+        return Malformed()
+    return Invalid(
+        errors=[
+            {"field": where + ".".join(str(part)[:80] for part in item["loc"]), "message": item["msg"][:200]}
+            for item in found[:20]
+        ]
+    )

@@ -1,0 +1,337 @@
+"""Routing: one declaration per operation says who may call it, what goes in, what comes out and what can go wrong.
+
+    router = Router("orders")
+
+    @router.post("/v1/orders", allow=MEMBER, body=PlaceOrder, answers={201: OrderOut},
+                 errors=(QuoteExpired, SlotTaken), idempotency="required", summary="Place an order")
+    def place_order(call: Call) -> Answer: ...
+
+The Router reads the actor, the limits and the body before the function runs, and turns every exception into a problem
+document after it. The same declarations become the API document (`openapi`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any, Literal
+
+from chalice.app import Blueprint, Response
+from pydantic import BaseModel, ValidationError
+
+from chalicelib.kernel import ids
+from chalicelib.kernel.errors import (
+    IdempotencyKeyMalformed,
+    IdempotencyKeyMissing,
+    IfMatchMissing,
+    Malformed,
+    NotFound,
+    Problem,
+    Stale,
+    TooLarge,
+    Unavailable,
+    WrongMediaType,
+)
+from chalicelib.runtime import clock, log
+from chalicelib.runtime.context import Context
+from chalicelib.runtime.meter import measured
+from chalicelib.runtime.settings import settings
+from chalicelib.web import auth, problems, rate
+from chalicelib.web.schema import Empty
+
+MAX_BODY_BYTES = 256 * 1024
+MAX_WEBHOOK_BYTES = 1024 * 1024
+_KEY = re.compile(r"[\x21-\x7e]{1,200}")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,80}")
+
+Idempotency = Literal["none", "accepted", "required"]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One method of one path, as declared."""
+
+    method: str
+    path: str
+    name: str
+    tag: str
+    allow: auth.Rule
+    summary: str
+    answers: Mapping[int, type[BaseModel] | None]
+    body: type[BaseModel] | None = None
+    query: type[BaseModel] | None = None
+    errors: tuple[type[Problem], ...] = ()
+    idempotency: Idempotency = "none"
+    if_match: bool = False
+    media_type: str = "application/json"
+    example: dict[str, Any] | None = None
+    description: str = ""
+
+
+OPERATIONS: list[Operation] = []
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request: `body` and `query` are instances of the declared models, `path` the decoded path parameters."""
+
+    ctx: Context
+    path: Mapping[str, str]
+    body: Any
+    query: Any
+    headers: Mapping[str, str]
+    raw: bytes = b""
+    key: str = ""
+    if_match: str = ""
+
+    @property
+    def account_id(self) -> str:
+        return self.ctx.actor.account_id
+
+    @property
+    def body_hash(self) -> str:
+        """The same for equal bodies, whatever the order of their fields."""
+        return ids.digest(self.body.model_dump_json() if self.body else "")
+
+    def id(self, name: str, prefix: str) -> str:
+        """A path parameter that must be an id of this kind; anything else names nothing, so it is NotFound."""
+        value = self.path[name]
+        if not ids.is_id(value, prefix):
+            raise NotFound
+        return value
+
+    def require_version(self, version: int) -> None:
+        """Raises Stale unless If-Match names this version."""
+        if self.if_match not in ("*", f'"{version}"', f'W/"{version}"'):
+            raise Stale
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`body` is a model, or None for 204. `version` makes the ETag; without it the content's hash does."""
+
+    body: BaseModel | None = None
+    status: int = 200
+    version: int | None = None
+    location: str = ""
+    replayed: bool = False
+    text: str | None = None
+    media_type: str = "application/json"
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class Router:
+    """A Blueprint whose routes are Operations."""
+
+    def __init__(self, tag: str) -> None:
+        self.tag = tag
+        self.blueprint = Blueprint(f"chalicelib.{tag}.routes")
+
+    def get(self, path: str, **declared: Any) -> Callable[[Callable[[Call], Answer]], Callable[..., Response]]:
+        return self._route("GET", path, declared)
+
+    def post(self, path: str, **declared: Any) -> Callable[[Callable[[Call], Answer]], Callable[..., Response]]:
+        return self._route("POST", path, declared)
+
+    def patch(self, path: str, **declared: Any) -> Callable[[Callable[[Call], Answer]], Callable[..., Response]]:
+        return self._route("PATCH", path, declared)
+
+    def put(self, path: str, **declared: Any) -> Callable[[Callable[[Call], Answer]], Callable[..., Response]]:
+        return self._route("PUT", path, declared)
+
+    def delete(self, path: str, **declared: Any) -> Callable[[Callable[[Call], Answer]], Callable[..., Response]]:
+        return self._route("DELETE", path, declared)
+
+    def _route(
+        self, method: str, path: str, declared: dict[str, Any]
+    ) -> Callable[[Callable[[Call], Answer]], Callable[..., Response]]:
+        if not isinstance(declared.get("allow"), auth.Rule):
+            raise TypeError(f"{method} {path} declares no permission")
+
+        def decorate(view: Callable[[Call], Answer]) -> Callable[..., Response]:
+            operation = Operation(method, path, view.__name__, self.tag, **declared)
+            OPERATIONS.append(operation)
+
+            @wraps(view)
+            def run(**path_parameters: str) -> Response:
+                return _serve(operation, view, self.blueprint.current_request, path_parameters)
+
+            del run.__wrapped__  # Chalice reads the signature; ours takes any parameters
+            media = ["*/*"] if method in {"POST", "PATCH", "PUT", "DELETE"} else ["application/json"]
+            self.blueprint.route(path, methods=[method], name=view.__name__, content_types=media)(run)
+            return run
+
+        return decorate
+
+
+def _serve(operation: Operation, view: Callable[[Call], Answer], request: Any, path: dict[str, str]) -> Response:
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    locale = problems.choose_language(headers.get("accept-language", ""))
+    asked_id = headers.get("x-request-id", "")
+    request_id = asked_id if _REQUEST_ID.fullmatch(asked_id) else ids.random_id("req")
+    common = {"X-Request-Id": request_id, "Content-Language": locale, "Vary": "Accept-Language, Authorization"}
+    with measured() as used:
+        try:
+            answer, limits = _answer(
+                operation, view, request, path, headers=headers, locale=locale, request_id=request_id
+            )
+            response = _present(answer, headers, operation)
+            response.headers.update(limits)
+        except Exception as error:  # whatever happens, the caller gets a problem document
+            response = _failed(error, locale, request_id, operation)
+    response.headers.update(common)
+    log.info(
+        "served",
+        operation=operation.name,
+        status=response.status_code,
+        request_id=request_id,
+        read_units=used.read_units,
+        write_units=used.write_units,
+    )
+    return response
+
+
+def _answer(
+    operation: Operation,
+    view: Callable[[Call], Answer],
+    request: Any,
+    path: dict[str, str],
+    *,
+    headers: dict[str, str],
+    locale: str,
+    request_id: str,
+) -> tuple[Answer, dict[str, str]]:
+    from chalicelib import wiring
+
+    now = clock.now()
+    address = _address(request)
+    limits = _limit("address", address, settings().rate_address_minute, now) if operation.allow.kind != "signed" else {}
+    actor = auth.actor_for(operation.allow, headers, now)
+    if actor.account_id:
+        limits = _limit("account", actor.account_id, settings().rate_account_minute, now)
+    ctx = Context(now=now, ports=wiring.ports(), actor=actor, request_id=request_id, locale=locale, address=address)
+    raw = _raw_body(operation, request, headers)
+    call = Call(
+        ctx=ctx,
+        path=path,
+        body=_parse_body(operation, raw),
+        query=_parse_query(operation, request),
+        headers=headers,
+        raw=raw,
+        key=_idempotency_key(operation, headers),
+        if_match=headers.get("if-match", ""),
+    )
+    if operation.if_match and not call.if_match:
+        raise IfMatchMissing
+    return view(call), limits
+
+
+def _address(request: Any) -> str:
+    """API Gateway's own word for the peer. A forwarded header is the caller's claim and is not believed."""
+    identity = request.context.get("identity") or {}
+    return str(identity.get("sourceIp") or "unknown")
+
+
+def _limit(scope: str, whom: str, limit: int, now: Any) -> dict[str, str]:
+    return rate.take(scope, whom, limit, settings().rate_lease, now).headers()
+
+
+def _raw_body(operation: Operation, request: Any, headers: dict[str, str]) -> bytes:
+    raw: bytes = request.raw_body or b""
+    if len(raw) > (MAX_WEBHOOK_BYTES if operation.allow.kind == "signed" else MAX_BODY_BYTES):
+        raise TooLarge
+    if operation.body is not None and raw:
+        media_type = headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+        if media_type != "application/json":
+            raise WrongMediaType
+    return raw
+
+
+def _parse_body(operation: Operation, raw: bytes) -> BaseModel | None:
+    if operation.body is None:
+        return None
+    if not raw and issubclass(operation.body, Empty):
+        return operation.body()
+    try:
+        # Checked apart from the model, so that a body which is no JSON at all is 400 and never 422.
+        json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise Malformed from error
+    try:
+        return operation.body.model_validate_json(raw)
+    except ValidationError as error:
+        raise problems.from_validation(error) from error
+
+
+def _parse_query(operation: Operation, request: Any) -> BaseModel | None:
+    if operation.query is None:
+        return None
+    given: Any = request.query_params or {}
+    values: dict[str, Any] = {}
+    for name in given:
+        model_field = operation.query.model_fields.get(name)
+        is_list = model_field is not None and "tuple" in str(model_field.annotation)
+        values[name] = tuple(given.getlist(name)) if is_list else given[name]
+    try:
+        return operation.query.model_validate(values)
+    except ValidationError as error:
+        raise problems.from_validation(error) from error
+
+
+def _idempotency_key(operation: Operation, headers: dict[str, str]) -> str:
+    key = headers.get("idempotency-key", "")
+    if operation.idempotency == "none":
+        return ""
+    if not key:
+        if operation.idempotency == "required":
+            raise IdempotencyKeyMissing
+        return ""
+    if not _KEY.fullmatch(key):
+        raise IdempotencyKeyMalformed
+    return key
+
+
+def _present(answer: Answer, headers: dict[str, str], operation: Operation) -> Response:
+    sent: dict[str, str | list[str]] = dict(answer.headers)
+    if answer.location:
+        sent["Location"] = answer.location
+    if answer.replayed:
+        sent["Idempotent-Replayed"] = "true"
+    if answer.text is not None:
+        return Response(answer.text, {**sent, "Content-Type": answer.media_type}, answer.status)
+    if answer.body is None:
+        return Response("", sent, answer.status)
+    text = answer.body.model_dump_json()
+    if operation.method == "GET" or answer.version is not None:
+        mark = str(answer.version) if answer.version is not None else hashlib.sha256(text.encode()).hexdigest()[:20]
+        sent["ETag"] = f'"{mark}"'
+        asked = headers.get("if-none-match", "")
+        if operation.method == "GET" and asked and f'"{mark}"' in (part.strip() for part in asked.split(",")):
+            return Response("", sent, 304)
+    return Response(text, {**sent, "Content-Type": "application/json"}, answer.status)
+
+
+def _failed(error: Exception, locale: str, request_id: str, operation: Operation) -> Response:
+    problem = error if isinstance(error, Problem) else _unexpected(error, request_id, operation)
+    headers: dict[str, str | list[str]] = {"Content-Type": problems.MEDIA_TYPE}
+    if problem.retry_after_seconds is not None or problem.status in (429, 503):
+        headers["Retry-After"] = str(problem.retry_after_seconds or 1)
+    if problem.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    body = json.dumps(problems.document(problem, locale, request_id), ensure_ascii=False)
+    return Response(body, headers, problem.status)
+
+
+def _unexpected(error: Exception, request_id: str, operation: Operation) -> Problem:
+    """Trouble below us is 503 and may be tried again; anything else is a bug of ours, logged with its trace."""
+    from botocore.exceptions import BotoCoreError, ClientError
+    from pynamodb.exceptions import PynamoDBException
+
+    log.error("request failed", error, operation=operation.name, request_id=request_id)
+    if isinstance(error, BotoCoreError | ClientError | PynamoDBException):
+        return Unavailable(retry_after_seconds=1)
+    return Problem()

@@ -1,0 +1,105 @@
+"""Calls the app as API Gateway would: a real event in, the function's answer out. No network, no mocks."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+
+@dataclass(frozen=True)
+class Reply:
+    status: int
+    headers: dict[str, str]
+    text: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+    @property
+    def code(self) -> str:
+        """A problem document's code."""
+        return str(self.json["code"])
+
+
+@lru_cache(maxsize=1)
+def _app() -> Any:
+    """The app, with its current request kept apart for each thread, as Chalice's own local server does it."""
+    from chalice.local import CustomLocalChalice, LocalChalice
+
+    from app import app
+
+    CustomLocalChalice.__bases__ = (LocalChalice, app.__class__)
+    app.__class__ = CustomLocalChalice
+    return app
+
+
+@lru_cache(maxsize=1)
+def _patterns() -> list[tuple[re.Pattern[str], str]]:
+    """Longest literal first, as API Gateway prefers a static part to a parameter."""
+    paths = sorted(_app().routes, key=lambda path: (path.count("{"), path))
+    return [(re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", path)), path) for path in paths]
+
+
+def _route_of(path: str) -> tuple[re.Match[str], str]:
+    for pattern, resource in _patterns():
+        match = pattern.fullmatch(path)
+        if match:
+            return match, resource
+    raise AssertionError(f"no route for {path}")
+
+
+class Client:
+    """`token` is sent as the bearer; every other header is given per call."""
+
+    def __init__(self, token: str = "", *, language: str = "en") -> None:
+        self.token = token
+        self.language = language
+
+    def get(self, target: str, **headers: str) -> Reply:
+        return self.request("GET", target, headers=headers)
+
+    def post(self, target: str, body: Any = None, *, key: str = "", **headers: str) -> Reply:
+        return self.request("POST", target, body, {**headers, **({"Idempotency-Key": key} if key else {})})
+
+    def patch(self, target: str, body: Any = None, **headers: str) -> Reply:
+        return self.request("PATCH", target, body, headers)
+
+    def delete(self, target: str, **headers: str) -> Reply:
+        return self.request("DELETE", target, headers=headers)
+
+    def request(self, method: str, target: str, body: Any = None, headers: dict[str, str] | None = None) -> Reply:
+        """`body` may be bytes (sent as they are) or anything that JSON can say; header names may use underscores."""
+        parts = urlsplit(target)
+        match, resource = _route_of(parts.path)
+        sent = {"Accept-Language": self.language, "Content-Type": "application/json"}
+        if self.token:
+            sent["Authorization"] = f"Bearer {self.token}"
+        sent.update({name.replace("_", "-"): value for name, value in (headers or {}).items()})
+        raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        event = {
+            "httpMethod": method,
+            "path": parts.path,
+            "resource": resource,
+            "headers": sent,
+            "multiValueHeaders": {name: [value] for name, value in sent.items()},
+            "multiValueQueryStringParameters": parse_qs(parts.query, keep_blank_values=True) or None,
+            "pathParameters": {name: unquote(value) for name, value in match.groupdict().items()},
+            "stageVariables": None,
+            "body": base64.b64encode(raw).decode() if raw else None,
+            "isBase64Encoded": bool(raw),
+            "requestContext": {
+                "httpMethod": method,
+                "resourcePath": resource,
+                "path": parts.path,
+                "identity": {"sourceIp": "127.0.0.1"},
+            },
+        }
+        answer = _app()(event, None)
+        merged = {**answer["headers"], **{k: v[-1] for k, v in answer.get("multiValueHeaders", {}).items()}}
+        return Reply(answer["statusCode"], merged, answer["body"])

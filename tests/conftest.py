@@ -1,0 +1,54 @@
+"""Everything real, nothing to start by hand: the engine, the queues and the local Stripe come up with the tests.
+
+The environment is set before the first import of `chalicelib`, because tables take their names at import.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests import engine
+
+_DATA = Path(tempfile.mkdtemp(prefix="linli-test-"))
+SECRETS = {
+    "token_key_1": secrets.token_hex(32),
+    "phone_key": secrets.token_hex(32),
+    "blind_index_key": secrets.token_hex(32),
+    "quote_key": secrets.token_hex(32),
+    "cursor_key": secrets.token_hex(32),
+    "stripe_secret_key": "sk_test_" + secrets.token_hex(12),
+    "stripe_webhook_secret": "whsec_" + secrets.token_hex(16),
+}
+(_DATA / "secrets.json").write_text(json.dumps(SECRETS), encoding="utf-8")
+
+_process, _port = engine.start()
+engine.use(_port)
+os.environ.update(
+    AWS_ACCESS_KEY_ID="test",
+    AWS_SECRET_ACCESS_KEY="test",
+    AWS_DEFAULT_REGION="us-east-1",
+    LINLI_STAGE="test",
+    LINLI_SECRETS_FILE=str(_DATA / "secrets.json"),
+    LINLI_SMS_INBOX=str(_DATA / "sms.sqlite"),
+    LINLI_RATE_ADDRESS_MINUTE="1000000",
+    LINLI_RATE_ACCOUNT_MINUTE="1000000",
+    LINLI_OTP_PER_ADDRESS_HOUR="1000000",
+    POWERTOOLS_LOG_LEVEL="CRITICAL",
+)
+
+
+def pytest_unconfigure() -> None:
+    _process.kill()
+    _process.wait()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tables() -> None:
+    """The tables of the whole Stack. Tests keep apart by their own ids, as tenants do."""
+    engine.create_tables()
