@@ -173,7 +173,8 @@ class StripeEngine:
         if action == "approve":
             intent = self._store.get("payment_intent", target)
             # The payer may have decided otherwise in the meantime: a stale timer does nothing.
-            if intent is not None and intent["status"] == "processing":
+            due = self._store.local(target).get("approve_at", 0.0) <= scope.now
+            if intent is not None and intent["status"] == "processing" and due:
                 money.approve(scope, intent)
         else:
             refunds.finish(scope, target, succeeded=action == "refund_succeeds")
@@ -216,6 +217,9 @@ class StripeEngine:
         """Answer one request under `/local`."""
         try:
             payload = json.loads(body) if body else {}
+        except (ValueError, RecursionError):
+            return Answer(400, _text({"message": "The body is not JSON."}))
+        try:
             if not isinstance(payload, dict):
                 raise control.ControlError(422, "The body must be a JSON object.")
             self.tick()
@@ -223,8 +227,9 @@ class StripeEngine:
                 result = self._control(method, target, payload)
         except control.ControlError as refusal:
             return Answer(refusal.status, _text({"message": refusal.message}))
-        except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
-            return Answer(400, _text({"message": "The body is not JSON."}))
+        except Exception:
+            _log.exception("a local control action failed")
+            return Answer(500, _text({"message": "The local server failed; see its log."}))
         self.wake()
         return Answer(200, _text(result))
 

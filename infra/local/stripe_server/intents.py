@@ -113,7 +113,7 @@ def capture(scope: Scope, intent: Json, params: Json) -> Json:
             f"This PaymentIntent could not be captured because it has a status of {intent['status']}. "
             "Only a PaymentIntent with one of the following statuses may be captured: requires_capture.",
         )
-    amount = int(params.get("amount_to_capture", intent["amount_capturable"]))
+    amount: int = params["amount_to_capture"] if "amount_to_capture" in params else intent["amount_capturable"]
     if not 0 < amount <= intent["amount_capturable"]:
         fail(
             f"The amount to capture must be between 1 and {intent['amount_capturable']}.",

@@ -109,6 +109,8 @@ def process(scope: Scope, intent: Json, *, seconds: float) -> None:
     move(intent, "processing")
     intent["next_action"] = None
     scope.store.save(intent)
+    # The instant is noted too: a timer left from an earlier, declined attempt must not pay this one early.
+    scope.store.save_local(intent["id"], scope.store.local(intent["id"]) | {"approve_at": scope.now + seconds})
     scope.store.set_timer(scope.now + seconds, "approve", intent["id"])
     scope.emit("payment_intent.processing", intent)
 

@@ -72,6 +72,12 @@ def check(name: str, values: dict[str, Any]) -> dict[str, Any]:
     return checked
 
 
+def warm() -> None:
+    """Build the largest forms ahead of their first use."""
+    for name in ("PaymentIntentCreateParams", "PaymentIntentConfirmParams", "RefundCreateParams"):
+        adapter(name)
+
+
 @cache
 def adapter(name: str) -> TypeAdapter[dict[str, Any]]:
     """The strict form of one of the SDK's parameter types, by its name."""
