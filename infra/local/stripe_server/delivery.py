@@ -112,11 +112,12 @@ class Sender:
             self._wake.wait(_LOOKS_EVERY_SECONDS)
 
     def _dispatch(self) -> None:
-        for attempt in self._engine.due_webhooks():
-            with self._lock:
-                if attempt.delivery.id in self._busy:
-                    continue
-                self._busy.add(attempt.delivery.id)
+        # The rows are read under the same lock that frees a finished one: read before it, a row that another thread
+        # has just delivered would look pending and free, and be sent twice.
+        with self._lock:
+            attempts = [one for one in self._engine.due_webhooks() if one.delivery.id not in self._busy]
+            self._busy.update(one.delivery.id for one in attempts)
+        for attempt in attempts:
             self._pool.submit(self._send, attempt)
 
     def _send(self, attempt: Attempt) -> None:
