@@ -11,7 +11,8 @@ import stripe
 from tests.contracts.test_local_stripe_process import Provider, provider
 
 # The keys of Stripe's published resource fixtures (stripe/openapi, fixtures3.json), written down here so that the test
-# needs no file. Left out: `source` and `refunds` of a charge, which newer API versions send only when expanded.
+# needs no file. Left out: `source` and `refunds` of a charge (`refunds` comes only when expanded), and
+# `connect_reserved` of the balance, which only Connect platforms have.
 KEYS = {
     "payment_intent": (
         "amount amount_capturable amount_details amount_received application application_fee_amount"
