@@ -150,3 +150,17 @@ def test_events_are_snapshots_of_their_moment() -> None:
         "payment_intent.requires_action": "requires_action",
         "payment_intent.succeeded": "succeeded",
     }
+
+
+def test_shuffled_webhooks_go_one_by_one() -> None:
+    """Each waits until the newer one was tried, accepted or not, so that their order does not hang on luck."""
+    world = World()
+    world.buy("shuffle")
+    order = []
+    while attempts := world.engine.due_webhooks():
+        assert len(attempts) == 1
+        order.append(json.loads(attempts[0].payload)["type"])
+        world.engine.webhook_sent(attempts[0], accepted=len(order) != 1)
+    assert order[:2] == ["charge.succeeded", "payment_intent.succeeded"]
+    assert order[-1] == "payment_intent.created"
+    assert world.engine.next_due() == START + 1

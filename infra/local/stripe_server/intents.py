@@ -8,6 +8,7 @@ from urllib.parse import quote
 from infra.local.stripe_server import money, shapes
 from infra.local.stripe_server.errors import ApiError, fail, no_such, refuse
 from infra.local.stripe_server.rules import (
+    INTENT_MOVES,
     MAX_AMOUNT,
     METHODS,
     MINIMUM_AMOUNT,
@@ -132,7 +133,7 @@ def capture(scope: Scope, intent: Json, params: Json) -> Json:
 
 def cancel(scope: Scope, intent: Json, params: Json) -> Json:
     """End an unpaid intent; a held amount is released. A paid, cancelled or processing one refuses."""
-    if intent["status"] in {"succeeded", "canceled", "processing"}:
+    if "canceled" not in INTENT_MOVES.get(intent["status"], frozenset()):
         money.unexpected_state(
             intent,
             f"You cannot cancel this PaymentIntent because it has a status of {intent['status']}. Only a "
