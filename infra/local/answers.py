@@ -15,6 +15,7 @@ _PROBLEMS = {
     "forbidden": (403, "This is not allowed.", "没有权限。"),
     "not_found": (404, "There is nothing here.", "这里什么都没有。"),
     "method_not_allowed": (405, "This method is not supported here.", "此处不支持该方法。"),
+    "conflict": (409, "This does not fit the present state.", "与当前状态不符。"),
     "payload_too_large": (413, "The request body is too large.", "请求内容过大。"),
     "uri_too_long": (414, "The address is too long.", "请求地址过长。"),
     "unsupported_media_type": (415, "This content type is not supported here.", "不支持该内容类型。"),

@@ -165,8 +165,7 @@ class Console:
 
 
 def _passed_on(error: ControlError) -> _RefusedError:
-    code = "invalid_value" if error.status == 409 else CODE_OF_STATUS.get(error.status, "unavailable")
-    return _RefusedError(code, str(error))
+    return _RefusedError(CODE_OF_STATUS.get(error.status, "unavailable"), str(error))
 
 
 def _json_object(body: bytes | None) -> dict[str, Any]:

@@ -35,7 +35,7 @@ from infra.local.bodies import BadBodyError, BodyTooLargeError, declared_length,
 log = logging.getLogger("linli.local.http")
 
 MAX_CONNECTIONS = 512  # each has a thread; the next one is told 503
-MAX_AT_WORK = 32  # requests inside the application at once: more threads only wait for each other
+MAX_AT_WORK = 64  # requests inside the application at once: more threads only wait for each other
 IDLE_SECONDS = 60
 _OURS = {"content-length", "connection", "date", "transfer-encoding"}
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
@@ -146,11 +146,20 @@ class _Handler(ChaliceRequestHandler):
 
     def handle_one_request(self) -> None:
         """Serve one request of the connection; a client that is gone or idle ends it quietly."""
-        self._request_id = ""
+        self._request_id, self._started = "", 0.0
         try:
             super().handle_one_request()
         except (ConnectionError, TimeoutError):
             self.close_connection = True
+
+    def parse_request(self) -> bool:
+        """Read the request's head; the bare line of HTTP/0.9, which knows no status, is refused."""
+        if not super().parse_request():
+            return False
+        if self.request_version == "HTTP/0.9":
+            self.send_error(400)
+            return False
+        return True
 
     def handle_expect_100(self) -> bool:
         """Refuse a body that is too large before it is sent."""
@@ -245,6 +254,7 @@ class _Handler(ChaliceRequestHandler):
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002
         """Refuse what the standard library could not read, before there are headers to look at."""
         self.path = getattr(self, "path", "-")
+        self.request_version = self.protocol_version  # it says HTTP/0.9 until a request line was understood
         allow = {"Allow": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"} if code == 501 else None
         self._send(problem(CODE_OF_STATUS.get(code, "malformed_request"), headers=allow, close=True))
 

@@ -60,6 +60,7 @@ button:hover, button:focus-visible { border-color: var(--brand); } button:disabl
 button.main { background: var(--brand); border-color: var(--brand); color: var(--on-brand); width: 100%;
   font-weight: 600; margin-top: 1rem; } button.main small { color: inherit; opacity: .85; }
 button.bad { color: var(--bad); }
+.grid button:last-child:nth-child(odd) { grid-column: 1 / -1; }
 form { display: flex; gap: .5rem; } form input { flex: 1; min-width: 0; }
 .note { margin: .6rem 0 .9rem; }
 output { display: block; min-height: 1.5em; margin-top: .75rem; overflow-wrap: anywhere; }
@@ -82,6 +83,10 @@ for (const button of document.querySelectorAll('button[data-post]')) {
     button.disabled = false;
   });
 }
+const seconds = document.querySelector('main').dataset.refresh;
+if (seconds) setInterval(() => {
+  if (document.activeElement.tagName !== 'INPUT') location.reload();
+}, seconds * 1000);
 """
 
 
@@ -186,13 +191,13 @@ def money_text(amount_minor: int, currency: str) -> str:
 def _page(title: str, body: str, *, home: bool = True, refresh_seconds: int | None = None) -> Answer:
     """Wrap `body` (already escaped) into a page that may run and load nothing but its own."""
     nonce = secrets.token_urlsafe(16)
-    refresh = f'<meta http-equiv="refresh" content="{refresh_seconds}">' if refresh_seconds else ""
+    refresh = f' data-refresh="{refresh_seconds}"' if refresh_seconds else ""
     back = '<a href="/local">本机工具 Local tools</a>' if home else '<span class="soft">Linli 邻里</span>'
     html = f"""<!doctype html>
 <html lang="zh-CN"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-{refresh}<title>{title} · Linli 邻里</title><link rel="icon" href="data:,">
+<title>{title} · Linli 邻里</title><link rel="icon" href="data:,">
 <style nonce="{nonce}">{_STYLE}</style></head>
-<body><main><header><h1>{title}</h1>{back}</header>{body}</main>
+<body><main{refresh}><header><h1>{title}</h1>{back}</header>{body}</main>
 <script nonce="{nonce}">{_SCRIPT}</script></body></html>"""
     policy = (
         f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; connect-src 'self'; "

@@ -21,7 +21,9 @@ from infra.local.schedules import At, Every, parse
 
 log = logging.getLogger("linli.local.scheduler")
 
-FIRST_RUN_WITHIN_SECONDS = 1.5  # the first runs are spread over this, so that they do not all start at once
+# The first runs are spread over a second, so that they do not all start at once, nor before the start is announced.
+FIRST_RUN_AFTER_SECONDS = 0.5
+FIRST_RUNS_SPREAD_SECONDS = 1.0
 CRON_TICK_SECONDS = 1.0
 
 
@@ -70,7 +72,7 @@ class Scheduler:
     def start(self) -> None:
         """Start all schedules; returns at once."""
         for position, schedule in enumerate(self._schedules.values()):
-            first_in_seconds = FIRST_RUN_WITHIN_SECONDS * position / len(self._schedules)
+            first_in_seconds = FIRST_RUN_AFTER_SECONDS + FIRST_RUNS_SPREAD_SECONDS * position / len(self._schedules)
             threading.Thread(
                 target=self._follow, args=(schedule, first_in_seconds), name=f"schedule-{schedule.name}", daemon=True
             ).start()

@@ -13,7 +13,7 @@ from infra.local.events import Handler, handler_of, lambda_context, sqs_event
 
 log = logging.getLogger("linli.local.worker")
 
-POLL_SECONDS = 2  # a long poll ends soon enough for an orderly stop, and late enough to cost nothing
+POLL_SECONDS = 1  # a long poll holds up an orderly stop for as long as it lasts
 RETRY_SECONDS = 1.0
 _RECEIVE_LIMIT = 10  # of SQS, per call
 
