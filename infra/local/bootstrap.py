@@ -19,6 +19,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv"
 MINISTACK = VENV / "ministack"
+# With .venv activated, `python3` is the environment's own; environments are made by the one it was made by.
+_BASE_PYTHON: str = getattr(sys, "_base_executable", sys.executable)
 _PIP = ("install", "--quiet", "--disable-pip-version-check", "--no-input")
 
 
@@ -78,7 +80,7 @@ def _reason(output: str) -> str:
 def forget_other_python() -> None:
     """Remove the environments when another Python than this one made them: they cannot be repaired in place."""
     made_by = VENV / "made-by"
-    this_python = f"{sys.executable}\n{sys.version}\n"
+    this_python = f"{sys.base_prefix}\n{sys.version}\n"  # the same when run from the environment itself
     if made_by.exists() and made_by.read_text() == this_python:
         return
     shutil.rmtree(VENV, ignore_errors=True)
@@ -90,7 +92,7 @@ def install_python(home: Path, requirements: Path, constraints: Path | None) -> 
     """Install `requirements` into the virtual environment in `home`, making it first when it is not there."""
     python = home / "bin" / "python"
     if not python.exists():
-        run("virtual environment", [sys.executable, "-m", "venv", str(home)])
+        run("virtual environment", [_BASE_PYTHON, "-m", "venv", str(home)])
     pinned = ["-c", str(constraints)] if constraints else []
     run(requirements.name, [str(python), "-m", "pip", *_PIP, "-r", str(requirements), *pinned])
 
