@@ -155,25 +155,15 @@ class Stack:
 
 
 def environment_for(place: Place, endpoints: Mapping[str, str], stripe_port: int) -> dict[str, str]:
-    """Return the variables the application and our own children run with.
-
-    Real credentials are left alone when a real endpoint was asked for: only then could they be needed.
-    """
-    brought = [name for name in (engines.DYNAMODB_ENDPOINT, engines.SQS_ENDPOINT) if os.environ.get(name)]
-    credentials = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_EC2_METADATA_DISABLED": "true"}
-    defaults = {
+    """Return the variables the application and our own children run with."""
+    choices = {
         "AWS_DEFAULT_REGION": "us-east-1",
         "LINLI_SECRETS": "chalicelib.providers.secrets.local:FileSecrets",
         "LINLI_SMS": "chalicelib.providers.sms.local:Inbox",
     }
-    if brought:
-        defaults |= credentials
-    else:
-        os.environ.pop("AWS_PROFILE", None)
-        os.environ.pop("AWS_SESSION_TOKEN", None)
     return {
-        **{name: os.environ.get(name) or value for name, value in defaults.items()},
-        **({} if brought else credentials),
+        **{name: os.environ.get(name) or default for name, default in choices.items()},
+        **_credentials(),
         **endpoints,
         "LINLI_STAGE": "local",
         "LINLI_PORT": str(place.port),
@@ -184,6 +174,19 @@ def environment_for(place: Place, endpoints: Mapping[str, str], stripe_port: int
         "LINLI_STRIPE_BASE_URL": f"http://{LOOPBACK}:{stripe_port}",
         "LINLI_PUBLIC_URL": place.url,
     }
+
+
+def _credentials() -> dict[str, str]:
+    """Return credentials that open nothing, and drop real ones, unless a real endpoint was asked for.
+
+    With one, somebody's own credentials are left alone: that endpoint may need them.
+    """
+    brought = any(os.environ.get(name) for name in (engines.DYNAMODB_ENDPOINT, engines.SQS_ENDPOINT))
+    if brought and (os.environ.get("AWS_ACCESS_KEY_ID") or os.environ.get("AWS_PROFILE")):
+        return {}
+    for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN"):
+        os.environ.pop(name, None)
+    return {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_EC2_METADATA_DISABLED": "true"}
 
 
 def say(line: str) -> None:
@@ -255,7 +258,7 @@ def _watch(stack: Stack, stopping: threading.Event, parent: int | None) -> int:
     while not stopping.wait(_WATCH_SECONDS):
         dead = stack.children.dead()
         if dead is not None:
-            raise StartError(f"{dead.name} has ended by itself: {dead.last_words()}")
+            raise StartError(f"{dead.name} has ended by itself (status {dead.process.returncode}); see {dead.log}")
         if parent is not None and os.getppid() != parent:
             break
     say("linli: stopping")
