@@ -2,10 +2,14 @@
 
 from chalice import Chalice
 
+from chalicelib.catalog import routes as catalog
 from chalicelib.web import routes as web
 
 app = Chalice(app_name="linli")
 app.api.binary_types = []
 
-for blueprint in (web.router.blueprint,):
+for blueprint in (
+    web.router.blueprint,
+    catalog.router.blueprint,
+):
     app.register_blueprint(blueprint)
