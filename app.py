@@ -3,6 +3,7 @@
 from chalice import Chalice
 
 from chalicelib.catalog import routes as catalog
+from chalicelib.identity import routes as identity
 from chalicelib.web import routes as web
 
 app = Chalice(app_name="linli")
@@ -10,6 +11,7 @@ app.api.binary_types = []
 
 for blueprint in (
     web.router.blueprint,
+    identity.router.blueprint,
     catalog.router.blueprint,
 ):
     app.register_blueprint(blueprint)

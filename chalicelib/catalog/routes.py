@@ -44,7 +44,7 @@ def list_categories(call: Call) -> Answer:
     summary="A shop with its hours and staff",
 )
 def get_shop(call: Call) -> Answer:
-    page = service.shop_page(call.ctx, call.id("shop_id", "shp"))
+    page = service.shop_page(call.ctx, call.id("shop_id", "shp"), consistent=False)
     return Answer(ShopOut.of(page, call.ctx.now, call.ctx.locale), headers=_DETAIL)
 
 

@@ -24,10 +24,11 @@ from chalicelib.catalog.model import (
 from chalicelib.kernel.instant import Instant
 from chalicelib.kernel.money import BPS
 from chalicelib.kernel.page import DEFAULT_LIMIT, MAX_LIMIT
-from chalicelib.web.problems import catalogue
+from chalicelib.runtime import messages
 from chalicelib.web.schema import MoneyOut, Output, Position, Query, page_of
 
 KindName = Literal["appointment", "class", "voucher", "pickup", "at_home"]
+_UNITS = (("days", 86_400), ("hours", 3_600), ("minutes", 60), ("seconds", 1))
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
@@ -219,17 +220,14 @@ class PolicyOut(Output):
 
 
 def _step_text(notice_seconds: int, bps: int, locale: str) -> str:
-    words = catalogue(locale)["catalog"]
-    refund = words["refund_all"] if bps == BPS else words["refund_part"].replace("{percent}", f"{bps / 100:g}")
-    refund = words["refund_none"] if bps == 0 else refund
+    kind = {BPS: "refund_all", 0: "refund_none"}.get(bps, "refund_part")
+    refund = messages.text(locale, "catalog", kind, percent=f"{bps / 100:g}")
     if notice_seconds == 0:
-        return str(words["cancel_later"].replace("{refund}", refund))
-    for unit, seconds in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
-        count, rest = divmod(notice_seconds, seconds)
-        if count and not rest:
-            break
-    notice = words[unit if count != 1 else unit[:-1]].replace("{count}", str(count))
-    return str(words["cancel_before"].replace("{notice}", notice).replace("{refund}", refund))
+        return messages.text(locale, "catalog", "cancel_later", refund=refund)
+    unit, seconds = next(each for each in _UNITS if notice_seconds % each[1] == 0)
+    count = notice_seconds // seconds
+    notice = messages.text(locale, "catalog", unit if count != 1 else unit[:-1], count=str(count))
+    return messages.text(locale, "catalog", "cancel_before", notice=notice, refund=refund)
 
 
 class OptionOut(Output):
@@ -291,7 +289,7 @@ class OfferOut(Output):
             options=[OptionOut.of(option, locale) for option in offer.options],
             usage_rules=[text_in(rule, locale) for rule in offer.usage_rules],
             refund_badge=offer.refund_badge,
-            refund_badge_text=catalogue(locale)["catalog"]["badges"][offer.refund_badge],
+            refund_badge_text=messages.text(locale, "catalog", f"badge_{offer.refund_badge}"),
             confirmation=offer.confirmation,  # type: ignore[arg-type]  # one of CONFIRMATIONS
             policy=PolicyOut.of(offer.policy, locale),
             lead_minutes=offer.lead_minutes,

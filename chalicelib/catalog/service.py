@@ -61,7 +61,7 @@ def shop(ctx: Context, shop_id: str, *, consistent: bool = True) -> Shop:
     return found
 
 
-def shop_page(ctx: Context, shop_id: str, *, consistent: bool = False) -> ShopPage:
+def shop_page(ctx: Context, shop_id: str, *, consistent: bool = True) -> ShopPage:
     """What the public sees of a shop: one Query. Raises ShopNotFound, also while the shop is not approved."""
     page = tables.get_page(ids.tag(shop_id), consistent=consistent)
     if page is None or page.shop.id != shop_id or page.shop.state != APPROVED:
@@ -125,7 +125,7 @@ class Offers:
 
 def offers_of_shop(ctx: Context, shop_id: str, limit: int, after: str | None = None) -> Offers:
     """What is on the shelf of a shop, after a key. Raises ShopNotFound."""
-    page = shop_page(ctx, shop_id)
+    page = shop_page(ctx, shop_id, consistent=False)
     rest = [offer for offer in page.offers if after is None or _place_on_shelf(offer) > after]
     more = len(rest) > limit
     return Offers(page, tuple(rest[:limit]), _place_on_shelf(rest[limit - 1]) if more else None)
