@@ -4,6 +4,7 @@ from chalice import Chalice
 
 from chalicelib.catalog import routes as catalog
 from chalicelib.identity import routes as identity
+from chalicelib.search import routes as search
 from chalicelib.web import routes as web
 
 app = Chalice(app_name="linli")
@@ -13,5 +14,6 @@ for blueprint in (
     web.router.blueprint,
     identity.router.blueprint,
     catalog.router.blueprint,
+    search.router.blueprint,
 ):
     app.register_blueprint(blueprint)

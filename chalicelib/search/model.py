@@ -22,7 +22,7 @@ from datetime import date
 from functools import cached_property
 
 from chalicelib.catalog import schedule
-from chalicelib.catalog.model import KINDS, ShopPage, category_of, open_now
+from chalicelib.catalog.model import KINDS, MAX_HORIZON_DAYS, ShopPage, category_of, open_now
 from chalicelib.kernel.errors import CursorInvalid
 from chalicelib.kernel.geo import Point, distance_m
 from chalicelib.kernel.instant import DAY_MS, Instant
@@ -171,13 +171,13 @@ def find(query: SearchQuery, cards: Iterable[Card], now: Instant, notes: Mapping
     passing = [found for found in within if not found.failed]
     as_of, after = _read_key(query.after, now)
     order = _order(query, as_of)
-    ranked = sorted((order(found), found.card.id, found) for found in passing)
-    rest = [entry for entry in ranked if after is None or entry[:2] > after]
+    ranked = sorted((((order(found), found.card.id), found) for found in passing), key=lambda entry: entry[0])
+    rest = [entry for entry in ranked if after is None or entry[0] > after]
     shown = rest[: query.limit]
     more = len(rest) > query.limit
     return SearchPage(
-        hits=[_hit(found, as_of) for _, _, found in shown],
-        next_key=_write_key(as_of, shown[-1][0], shown[-1][1]) if more else None,
+        hits=[_hit(found, as_of) for _, found in shown],
+        next_key=_write_key(as_of, shown[-1][0]) if more else None,
         facets=_facets(within) if query.facets else None,
         total=len(passing) if query.total else None,
     )
@@ -223,7 +223,9 @@ def bookable(card: Card, day: date, now: Instant, note: Note | None) -> bool:
     has become shorter since, the calendar is right.
     """
     ahead = (day - now.local_date(card.page.shop.zone)).days
-    if ahead < 0 or not any(now <= call and ahead <= horizon for call, horizon in card.last_calls(day)):
+    if not 0 <= ahead <= MAX_HORIZON_DAYS:
+        return False
+    if not any(now <= call and ahead <= horizon for call, horizon in card.last_calls(day)):
         return False
     return note is None or (note.bookable_until is not None and now <= note.bookable_until)
 
@@ -272,9 +274,9 @@ def _hit(found: _Found, as_of: Instant) -> Hit:
     return Hit(found.card, rounded, found.open_now, reason(found.card, found.distance_m, as_of))
 
 
-def _write_key(as_of: Instant, key: float, shop_id: str) -> str:
+def _write_key(as_of: Instant, place: tuple[float, str]) -> str:
     """`as_of` travels with the cursor, so that what fades with time has the same order on every page."""
-    return json.dumps([as_of.ms, key, shop_id])
+    return json.dumps([as_of.ms, *place])
 
 
 def _read_key(after: str | None, now: Instant) -> tuple[Instant, tuple[float, str] | None]:

@@ -39,12 +39,18 @@ class _Cards:
 def search(ctx: Context, query: SearchQuery) -> SearchPage:
     """One page of shops. Raises CityNotServed, and CursorInvalid for a key that is none."""
     areas = _areas(ctx, query)
-    cards = [card for area in areas for card in _cards(ctx, area.code)]
+    # By id, because a shop that moves from one city to another may for a moment be known in both.
+    cards = {card.id: card for area in areas for card in _cards(ctx, area.code)}
     notes: dict[str, Note] = {}
     if query.bookable_on is not None:
         for area in areas:
             notes |= _notes_of(ctx, area.code, query.bookable_on)
-    return model.find(query, cards, ctx.now, notes)
+    return model.find(query, cards.values(), ctx.now, notes)
+
+
+def currency(ctx: Context, query: SearchQuery) -> str:
+    """In which price bands are named: that of the first city looked through. Raises CityNotServed."""
+    return _areas(ctx, query)[0].currency
 
 
 def note_day(
