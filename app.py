@@ -9,6 +9,7 @@ from chalicelib.identity import routes as identity
 from chalicelib.orders import handlers as orders_jobs
 from chalicelib.orders import routes as orders
 from chalicelib.runtime import handlers as runtime_jobs
+from chalicelib.search import routes as search
 from chalicelib.web import routes as web
 
 app = Chalice(app_name="linli")
@@ -23,5 +24,6 @@ for blueprint in (
     orders_jobs.blueprint,
     fulfilment.router.blueprint,
     runtime_jobs.blueprint,
+    search.router.blueprint,
 ):
     app.register_blueprint(blueprint)
