@@ -2,12 +2,28 @@
 
 from chalice import Chalice
 
+from chalicelib.booking import routes as booking
+from chalicelib.catalog import routes as catalog
+from chalicelib.fulfilment import routes as fulfilment
 from chalicelib.identity import routes as identity
 from chalicelib.identity.belongings import routes as belongings
+from chalicelib.orders import handlers as orders_jobs
+from chalicelib.orders import routes as orders
+from chalicelib.runtime import handlers as runtime_jobs
 from chalicelib.web import routes as web
 
 app = Chalice(app_name="linli")
 app.api.binary_types = []
 
-for blueprint in (web.router.blueprint, identity.router.blueprint, belongings.router.blueprint):
+for blueprint in (
+    web.router.blueprint,
+    identity.router.blueprint,
+    belongings.router.blueprint,
+    catalog.router.blueprint,
+    booking.router.blueprint,
+    orders.router.blueprint,
+    orders_jobs.blueprint,
+    fulfilment.router.blueprint,
+    runtime_jobs.blueprint,
+):
     app.register_blueprint(blueprint)

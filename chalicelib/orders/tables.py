@@ -168,9 +168,7 @@ def _order(row: OrderRow) -> Order:
         state=row.state,
         lines=tuple(_line(order_id, i, packed) for i, packed in enumerate(d["ln"])),
         charges=tuple(_charge(order_id, i, packed) for i, packed in enumerate(d.get("ch", []))),
-        terms=Terms(
-            currency=d["cu"], cash_minor=cash, coupon_minor=coupon, points_minor=points, commission_bps=bps
-        ),
+        terms=Terms(currency=d["cu"], cash_minor=cash, coupon_minor=coupon, points_minor=points, commission_bps=bps),
         policy=tuple((step[0], step[1]) for step in d["pl"]),
         confirmation=d["cf"],
         deadline=Instant(row.deadline_ms),
@@ -219,7 +217,7 @@ def _charge(order_id: str, index: int, packed: list[Any]) -> Charge:
 def _attempt(order_id: str, charge: str, ordinal: int, packed: list[Any]) -> Attempt:
     method, client, state, intent_id, key, opened, checked, received, ref = packed
     return Attempt(
-        id=attempt_id(order_id, charge, ordinal),
+        id=attempt_id(order_id, charge, ordinal, method),
         ordinal=ordinal,
         method=method,
         client=client,
