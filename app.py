@@ -10,6 +10,7 @@ from chalicelib.identity.belongings import routes as belongings
 from chalicelib.orders import handlers as orders_jobs
 from chalicelib.orders import routes as orders
 from chalicelib.runtime import handlers as runtime_jobs
+from chalicelib.search import routes as search
 from chalicelib.web import routes as web
 
 app = Chalice(app_name="linli")
@@ -25,5 +26,6 @@ for blueprint in (
     orders_jobs.blueprint,
     fulfilment.router.blueprint,
     runtime_jobs.blueprint,
+    search.router.blueprint,
 ):
     app.register_blueprint(blueprint)
