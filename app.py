@@ -6,6 +6,7 @@ from chalicelib.booking import routes as booking
 from chalicelib.catalog import routes as catalog
 from chalicelib.fulfilment import routes as fulfilment
 from chalicelib.identity import routes as identity
+from chalicelib.identity.belongings import routes as belongings
 from chalicelib.orders import handlers as orders_jobs
 from chalicelib.orders import routes as orders
 from chalicelib.runtime import handlers as runtime_jobs
@@ -18,6 +19,7 @@ app.api.binary_types = []
 for blueprint in (
     web.router.blueprint,
     identity.router.blueprint,
+    belongings.router.blueprint,
     catalog.router.blueprint,
     booking.router.blueprint,
     orders.router.blueprint,
