@@ -2,10 +2,12 @@
 
 from chalice import Chalice
 
+from chalicelib.settlement import handlers as settlement_jobs
+from chalicelib.settlement import routes as settlement
 from chalicelib.web import routes as web
 
 app = Chalice(app_name="linli")
 app.api.binary_types = []
 
-for blueprint in (web.router.blueprint,):
+for blueprint in (web.router.blueprint, settlement.router.blueprint, settlement_jobs.blueprint):
     app.register_blueprint(blueprint)
