@@ -2,6 +2,8 @@
 
 from chalice import Chalice
 
+from chalicelib.catalog import routes as catalog
+from chalicelib.identity import routes as identity
 from chalicelib.settlement import handlers as settlement_jobs
 from chalicelib.settlement import routes as settlement
 from chalicelib.web import routes as web
@@ -9,5 +11,11 @@ from chalicelib.web import routes as web
 app = Chalice(app_name="linli")
 app.api.binary_types = []
 
-for blueprint in (web.router.blueprint, settlement.router.blueprint, settlement_jobs.blueprint):
+for blueprint in (
+    web.router.blueprint,
+    identity.router.blueprint,
+    catalog.router.blueprint,
+    settlement.router.blueprint,
+    settlement_jobs.blueprint,
+):
     app.register_blueprint(blueprint)

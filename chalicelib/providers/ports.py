@@ -153,7 +153,7 @@ class PaymentProvider(Protocol):
         """Ends it so that nobody can pay it any more; an intent that has succeeded comes back `succeeded`."""
 
     def refund(self, *, intent_id: str, amount: Money, order_id: str, refund_id: str) -> Refund:
-        """The same refund id gives the same refund. Raises ProviderUnavailable."""
+        """The same refund id gives the same refund, however late it is asked again. Raises ProviderUnavailable."""
 
     def fetch_refund(self, provider_id: str) -> Refund: ...
 

@@ -1,0 +1,1 @@
+"""What was agreed and what is owed: quotes, orders, lines, charges and decisions about refunds."""

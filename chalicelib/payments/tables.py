@@ -1,0 +1,67 @@
+"""Table `payments_inbox`: only facts that could not be applied. Attempts and refunds live in their order's row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pynamodb.attributes import UnicodeAttribute
+from pynamodb.indexes import GlobalSecondaryIndex, KeysOnlyProjection
+
+from chalicelib.kernel.instant import DAY_MS, Instant
+from chalicelib.payments.model import Parked
+from chalicelib.runtime.dynamo import IntegerAttribute, Row, table_name
+
+KEPT_MS = 3 * DAY_MS
+
+
+class _DueIndex(GlobalSecondaryIndex["InboxRow"]):
+    class Meta:
+        index_name = "parked"
+        projection = KeysOnlyProjection()
+
+    open = UnicodeAttribute(hash_key=True, attr_name="o")
+    sk = UnicodeAttribute(range_key=True)
+
+
+class InboxRow(Row):
+    """pk `<provider>#<object id>`, sk the event's id."""
+
+    class Meta:
+        table_name = table_name("payments_inbox")
+        ttl_attribute = "t"
+
+    parked_index = _DueIndex()
+    open = UnicodeAttribute(attr_name="o", null=True)
+    reason = UnicodeAttribute(attr_name="r")
+    received_ms = IntegerAttribute(attr_name="at")
+    tries = IntegerAttribute(attr_name="n")
+    ttl = IntegerAttribute(attr_name="t")
+
+
+def park(fact: Parked) -> None:
+    """Put-if-absent would lose the newer reason; the same event parks on the same row, so a repeat is harmless."""
+    InboxRow(
+        f"{fact.provider}#{fact.object_id}",
+        fact.event_id,
+        open="open",
+        reason=fact.reason,
+        received_ms=fact.received_at.ms,
+        tries=fact.tries,
+        # Kept a month for the operator; it stops being retried after three days.
+        ttl=fact.received_at.plus(days=30).seconds,
+    ).save()
+
+
+def parked(limit: int = 200) -> Iterator[Parked]:
+    """A18: parked facts that are still open."""
+    for key in InboxRow.parked_index.query("open", limit=limit):
+        row = InboxRow.get(key.pk, key.sk, consistent_read=True)
+        if row.open:
+            provider, _, object_id = row.pk.partition("#")
+            yield Parked(provider, object_id, row.sk, row.reason, Instant(row.received_ms), row.tries)
+
+
+def settle_parked(fact: Parked) -> None:
+    """It was applied after all, or nothing is left to apply: it leaves the index and stays readable."""
+    row = InboxRow(f"{fact.provider}#{fact.object_id}", fact.event_id)
+    row.update([InboxRow.open.remove()], InboxRow.pk.exists())

@@ -1,0 +1,1 @@
+"""Finding a shop near a person: filters, order, facets and pages over the catalogue of a city."""
