@@ -11,6 +11,8 @@ from chalicelib.orders import handlers as orders_jobs
 from chalicelib.orders import routes as orders
 from chalicelib.runtime import handlers as runtime_jobs
 from chalicelib.search import routes as search
+from chalicelib.settlement import handlers as settlement_jobs
+from chalicelib.settlement import routes as settlement
 from chalicelib.web import routes as web
 
 app = Chalice(app_name="linli")
@@ -27,5 +29,7 @@ for blueprint in (
     fulfilment.router.blueprint,
     runtime_jobs.blueprint,
     search.router.blueprint,
+    settlement.router.blueprint,
+    settlement_jobs.blueprint,
 ):
     app.register_blueprint(blueprint)
