@@ -1,0 +1,156 @@
+"""The documents that are read off the code: access patterns, states, errors and the API document.
+
+`python -m infra.docs` writes them; a test compares what is committed.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import pkgutil
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+import chalicelib
+from chalicelib.kernel.errors import all_problems
+from chalicelib.kernel.states import MACHINES, StateMachine
+from chalicelib.web import openapi, problems
+from infra import declare
+from infra.imports import ROOT, path_of, tree_of
+
+DOCS = ROOT / "docs"
+COMMAND = "make openapi"
+_HEAD = f"<!-- Generated from the code by `{COMMAND}`. Change the code, not this file. -->\n"
+_NUMBER = re.compile(r"\bA(\d+)([a-z]?)\b")
+
+
+@dataclass(frozen=True, order=True)
+class Pattern:
+    """One way in which a table is asked, by its number."""
+
+    number: int
+    letter: str
+    tables: str
+    where: str
+    says: str
+
+    @property
+    def name(self) -> str:
+        return f"A{self.number}{self.letter}"
+
+
+def access_patterns() -> list[Pattern]:
+    """Every numbered docstring of the modules that declare rows. The first number in a docstring is its own."""
+    shorts: dict[str, list[str]] = {}
+    for table in declare.tables():
+        for module in table.modules:
+            shorts.setdefault(module, []).append(table.short)
+    return sorted(
+        pattern for module, names in shorts.items() for pattern in _patterns_of(module, ", ".join(sorted(names)))
+    )
+
+
+def _patterns_of(module: str, tables: str) -> Iterator[Pattern]:
+    path = path_of(module)
+    assert path is not None  # noqa: S101  # rows come from modules of ours
+    for node in ast.walk(tree_of(module)):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            text = " ".join((ast.get_docstring(node) or "").split())
+            own = _NUMBER.search(text)
+            if own:
+                where = f"{path.relative_to(ROOT)}:{node.name}"
+                yield Pattern(int(own[1]), own[2], tables, where, _sentence(text, own[0]))
+
+
+def _sentence(text: str, name: str) -> str:
+    """The docstring without its number, up to the end of the first sentence after it."""
+    rest = re.sub(rf"\(?\b{name}\b\)?[:.,]?\s*(=\s*)?", "", text, count=1).strip()
+    sentence = re.split(r"(?<=[.!?])\s+(?=[A-Z`])", rest)[0].rstrip(".")
+    return sentence[:1].upper() + sentence[1:]
+
+
+def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *(tuple(cell.replace("|", "\\|") for cell in row) for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def access_patterns_page() -> str:
+    rows = ((p.name, p.tables, p.says, f"`{p.where}`") for p in access_patterns())
+    return (
+        f"{_HEAD}\n# Access patterns\n\n"
+        "How the tables are asked, each way with its number. The function named is the only place that does it.\n\n"
+        + _table(("", "table", "what", "where"), rows)
+    )
+
+
+def states_page() -> str:
+    """Every state machine as a table and a picture."""
+    parts = [f"{_HEAD}\n# States\n\nThe tables that the code executes. A write repeats the `from` in its condition.\n"]
+    parts += [_machine(MACHINES[name]) for name in sorted(MACHINES)]
+    return "\n".join(parts)
+
+
+def _machine(machine: StateMachine) -> str:
+    moves = [(state, event, target) for state, row in machine.table.items() for event, target in row.items()]
+    rows = (
+        (state, event, f"{target} (final)" if machine.terminal(target) else target) for state, event, target in moves
+    )
+    picture = [f"  [*] --> {machine.initial}"]
+    picture += [f"  {state} --> {target}: {event}" for state, event, target in moves]
+    picture += [f"  {state} --> [*]" for state in machine.states if machine.terminal(state)]
+    return "\n".join(
+        [
+            f"## {machine.name}\n",
+            _table(("from", "event", "to"), rows),
+            "```mermaid\nstateDiagram-v2",
+            *picture,
+            "```\n",
+        ]
+    )
+
+
+def errors_page() -> str:
+    """Every code that a problem document can carry, with its words in both languages."""
+    words = {language: problems.catalogue(language)["problems"] for language in problems.LANGUAGES}
+    found = {(p.status, p.code) for p in all_problems() if p.__module__.startswith("chalicelib.")}
+    rows = (
+        (f"`{code}`", str(status), *(": ".join(words[language][code]) for language in problems.LANGUAGES))
+        for status, code in sorted(found)
+    )
+    return (
+        f"{_HEAD}\n# Errors\n\n"
+        "Every error is `application/problem+json`; `code` is stable, the words follow `Accept-Language`.\n\n"
+        + _table(("code", "status", *problems.LANGUAGES), rows)
+    )
+
+
+def api_document() -> str:
+    return json.dumps(openapi.build(), ensure_ascii=False, indent=1) + "\n"
+
+
+def import_all() -> None:
+    """Loads every module, so that each machine, problem and operation has been declared."""
+    for module in pkgutil.walk_packages(chalicelib.__path__, "chalicelib."):
+        import_module(module.name)
+    import_module("app")
+
+
+def files() -> dict[Path, str]:
+    """Every generated document and its text. What was declared outside `chalicelib` must not have been imported."""
+    import_all()
+    return {
+        DOCS / "access-patterns.md": access_patterns_page(),
+        DOCS / "states.md": states_page(),
+        DOCS / "errors.md": errors_page(),
+        DOCS / "openapi.json": api_document(),
+    }
+
+
+if __name__ == "__main__":
+    for path, text in files().items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        print(path.relative_to(ROOT))
