@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from chalicelib.catalog.model import refund_bps
 from chalicelib.kernel.errors import Conflict, Gone, Invalid
 from chalicelib.kernel.instant import Instant
 from chalicelib.kernel.money import BPS, half_up
@@ -229,16 +230,9 @@ def cancel_quote(order: Order, now: Instant, by: str) -> CancelQuote:
     """
     if order.payment_state != "paid":
         return CancelQuote(0, 0, BPS)
-    bps = BPS if by != "customer" or order.starts_at is None else refund_bps(order.policy, order.starts_at, now)
+    bps = BPS
+    if by in ("customer", "no_show") and order.starts_at is not None:
+        bps = refund_bps(order.policy, order.starts_at.since(now) // 1000)
     kept_gross = order.terms.gross_minor - half_up(order.terms.gross_minor * bps, BPS)
     kept_cash = half_up(kept_gross * order.terms.cash_minor, order.terms.gross_minor) if kept_gross else 0
     return CancelQuote(order.terms.cash_minor - kept_cash, kept_gross, bps)
-
-
-def refund_bps(policy: tuple[tuple[int, int], ...], starts_at: Instant, now: Instant) -> int:
-    """The first step of the policy whose distance to the start is still kept; nothing after the last one."""
-    seconds_left = starts_at.since(now) // 1000
-    for seconds_before, bps in sorted(policy, reverse=True):
-        if seconds_left >= seconds_before:
-            return bps
-    return 0

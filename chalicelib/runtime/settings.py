@@ -43,8 +43,11 @@ class Settings:
     otp_resend_seconds: int = 60
     otp_per_phone_day: int = 10
     otp_per_address_hour: int = 30
+    otp_per_prefix_hour: int = 100  # numbers alike but for their last four digits
     otp_country_codes: str = "+86,+852,+853,+886,+1,+44,+65"
     sms_daily_budget: int = 10_000
+    sms_country_budget: int = 1_000  # a day, for each country but the first of otp_country_codes
+    sessions_per_account: int = 20
 
     # Rate limits, calls in a minute (product.md N20)
     rate_account_minute: int = 600

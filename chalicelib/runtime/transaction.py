@@ -84,6 +84,10 @@ class Transaction:
         arguments = type(row).get_operation_kwargs_from_class(row.pk, row.sk, condition)
         self._add("ConditionCheck", arguments, otherwise)
 
+    def raw(self, kind: str, arguments: dict[str, Any], otherwise: Otherwise | None) -> None:
+        """An operation in DynamoDB's own words, for expressions that PynamoDB cannot say."""
+        self._add(kind, arguments, otherwise)
+
     def after_commit(self, act: Callable[[], None]) -> None:
         """Best effort once the writes stand, for example the inline relay of news. Its errors are its own to log."""
         self._after.append(act)

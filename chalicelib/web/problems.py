@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from chalicelib.kernel.errors import Invalid, Malformed, Problem
+from chalicelib.runtime.messages import LANGUAGES, catalogue
+
+__all__ = ["LANGUAGES", "MEDIA_TYPE", "catalogue", "choose_language", "document", "from_validation"]
 
 MEDIA_TYPE = "application/problem+json"
-_LOCALES = Path(__file__).parent.parent / "locales"
-LANGUAGES = ("zh-CN", "en")
-
-
-@lru_cache(maxsize=4)
-def catalogue(locale: str) -> dict[str, Any]:
-    """The messages of one language, all slices' files together: sections `problems`, `sms`, …"""
-    merged: dict[str, Any] = {}
-    for path in sorted((_LOCALES / locale).glob("*.json")):
-        for section, messages in json.loads(path.read_text(encoding="utf-8")).items():
-            merged.setdefault(section, {}).update(messages)
-    return merged
 
 
 def choose_language(accept_language: str) -> str:

@@ -1,0 +1,177 @@
+"""The booking slice's public face: what is free, who takes it, and the same in a transaction of somebody above."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from chalicelib.booking import model, tables
+from chalicelib.booking.model import Block, Calendar, RangeTooLong, Slot, SlotTaken, SlotUnavailable
+from chalicelib.catalog import service as catalog
+from chalicelib.catalog.model import (
+    MAX_HORIZON_DAYS,
+    Offer,
+    Option,
+    ShopPage,
+    Staff,
+    StaffCannotServe,
+    can_serve,
+    choose,
+)
+from chalicelib.kernel.instant import Instant
+from chalicelib.runtime import log
+from chalicelib.runtime.context import Context
+from chalicelib.runtime.transaction import Transaction
+from chalicelib.search import service as search
+
+
+def days_between(begin: Instant, end: Instant, zone: str) -> list[date]:
+    """Local days that [begin, end) touches. Raises RangeTooLong beyond 31."""
+    first = begin.local_date(zone)
+    last = end.plus(ms=-1).local_date(zone)
+    count = (last - first).days + 1
+    if count > model.MAX_DAYS + 1 or end.since(begin) > model.MAX_DAYS * 86_400_000:
+        raise RangeTooLong
+    return [first + timedelta(days=i) for i in range(max(count, 0))]
+
+
+def calendar(shop_id: str, days: Iterable[date], *, consistent: bool = True) -> Calendar:
+    """What is taken on these local days and, for blocks over midnight, on the days around them."""
+    wanted = set(days)
+    around = wanted | {day + timedelta(days=1) for day in wanted} | {day - timedelta(days=1) for day in wanted}
+    return {day: tables.day(shop_id, day, consistent=consistent).busy for day in sorted(around)}
+
+
+def availability(
+    ctx: Context,
+    offer_id: str,
+    begin: Instant,
+    end: Instant,
+    *,
+    staff_id: str | None = None,
+    option_ids: tuple[str, ...] = (),
+) -> tuple[list[Slot], str]:
+    """Every bookable start in [begin, end), and the shop's zone. Raises RangeTooLong, OfferNotFound, OptionsInvalid."""
+    offer = catalog.offer(ctx, offer_id)
+    page = catalog.shop_page(ctx, offer.shop_id).public()
+    options = choose(offer, option_ids)
+    zone = page.shop.zone
+    # Nothing before now or past the horizon can be free: those days are not read.
+    asked = days_between(begin, end, zone)
+    today = ctx.now.local_date(zone)
+    days = [day for day in asked if today <= day <= today + timedelta(days=min(offer.horizon_days, MAX_HORIZON_DAYS))]
+    taken = calendar(page.shop.id, days, consistent=False) if days else {}
+    found = model.slots(page, offer, options, days, taken, ctx.now, staff_id)
+    return [slot for slot in found if begin <= slot.starts_at < end], zone
+
+
+@dataclass(frozen=True)
+class Wish:
+    """One segment of a visit: which offer, when, and with whom if it matters."""
+
+    offer: Offer
+    options: tuple[Option, ...]
+    staff_id: str | None
+    start: Instant
+
+
+def resolve(ctx: Context, page: ShopPage, wishes: Sequence[Wish]) -> list[Block]:
+    """Who and what serves each wish, decided on the calendar as it is stored now; 'any staff' goes to the least busy.
+
+    Raises SlotTaken with the nearest alternatives when somebody else has it, SlotUnavailable when the calendar of shop
+    and staff never offered it, StaffCannotServe.
+    """
+    zone = page.shop.zone
+    days = {wish.start.local_date(zone) for wish in wishes}
+    taken = {day: dict(busy) for day, busy in calendar(page.shop.id, days).items()}
+    blocks = []
+    for wish in wishes:
+        block = _best(ctx, page, wish, taken)
+        if block is None:
+            raise _refusal(ctx, page, wish, taken)
+        blocks.append(block)
+        for claim in model.claims_of([block]):
+            day = taken.setdefault(claim.day, {})
+            day[claim.resource_id] = day.get(claim.resource_id, frozenset()) | claim.quanta
+    return blocks
+
+
+def _best(ctx: Context, page: ShopPage, wish: Wish, taken: Calendar) -> Block | None:
+    day = wish.start.local_date(page.shop.zone)
+    able = [staff for staff in page.staff if can_serve(staff, wish.offer)]
+    if wish.staff_id is not None:
+        able = [staff for staff in able if staff.id == wish.staff_id]
+        if not able:
+            raise StaffCannotServe
+    able.sort(key=lambda staff: (model.load_of(taken, staff.id, day), staff.rank, staff.id))
+    for staff in able:
+        block = model.can_take(wish.offer, page.shop, staff, wish.options, taken, wish.start, ctx.now)
+        if block is not None:
+            return block
+    return None
+
+
+def _refusal(ctx: Context, page: ShopPage, wish: Wish, taken: Calendar) -> SlotTaken | SlotUnavailable:
+    ever_offered = any(
+        model.can_take(wish.offer, page.shop, staff, wish.options, {}, wish.start, ctx.now) is not None
+        for staff in _able(page, wish)
+    )
+    found = alternatives(ctx, page, wish, taken)
+    return SlotTaken(alternatives=found) if ever_offered else SlotUnavailable(alternatives=found)
+
+
+def _able(page: ShopPage, wish: Wish) -> list[Staff]:
+    return [s for s in page.staff if can_serve(s, wish.offer) and wish.staff_id in (None, s.id)]
+
+
+def alternatives(ctx: Context, page: ShopPage, wish: Wish, taken: Calendar | None = None) -> list[dict[str, object]]:
+    """The three nearest free starts for a wish, on its day or, when that is full, on the days around it."""
+    zone = page.shop.zone
+    day = wish.start.local_date(zone)
+    found = model.slots(page, wish.offer, wish.options, [day], taken or calendar(page.shop.id, [day]), ctx.now, wish.staff_id)
+    if len(found) < model.ALTERNATIVES:
+        days = [day + timedelta(days=i) for i in range(-2, 4)]
+        found = model.slots(
+            page, wish.offer, wish.options, days, calendar(page.shop.id, days, consistent=False), ctx.now, wish.staff_id
+        )
+    return [
+        {"starts_at": str(s.starts_at), "ends_at": str(s.ends_at), "staff_ids": list(s.staff_ids), "remaining": s.remaining}
+        for s in model.nearest(found, wish.start)
+    ]
+
+
+def claim(tx: Transaction, order_id: str, blocks: Sequence[Block]) -> None:
+    """Adds the claims of all blocks: all or nothing, refused as SlotTaken where one quantum is taken."""
+    for wanted in model.claims_of(blocks):
+        tables.claim(tx, wanted, order_id)
+
+
+def release(tx: Transaction, order_id: str, blocks: Sequence[Block]) -> None:
+    """Gives everything back, on condition that the order still owns it."""
+    for held in model.claims_of(blocks):
+        tables.release(tx, held, order_id)
+
+
+def note_days(ctx: Context, shop_id: str, blocks: Sequence[Block]) -> None:
+    """Tells search until when the touched days can still be booked. Best effort after a commit; `refresh_notes` and
+    the next booking of the day repair what a crash left out."""
+    try:
+        page = catalog.shop_page(ctx, shop_id).public()
+        for day in sorted({day for block in blocks for day in model.quanta_of(block.begin, block.end, block.zone)}):
+            note_day(ctx, page, day)
+    except Exception as error:  # noqa: BLE001  # a booking never fails because search could not be told
+        log.warning("search was not told of a changed day", shop_id=shop_id, error=str(error))
+
+
+def note_day(ctx: Context, page: ShopPage, day: date) -> None:
+    around = {one: tables.day(page.shop.id, one) for one in (day - timedelta(days=1), day, day + timedelta(days=1))}
+    until = model.bookable_until(page, day, {one: state.busy for one, state in around.items()})
+    revision = sum(state.revision for state in around.values())
+    search.note_day(ctx, shop_id=page.shop.id, city=page.shop.city, day=day, bookable_until=until, revision=revision)
+
+
+def orders_of_day(shop_id: str, day: date) -> list[str]:
+    """The orders that hold a slot of a shop's local day, in order of time (A14)."""
+    found = tables.day(shop_id, day).orders
+    return [order_id for (_, _), order_id in sorted(found.items(), key=lambda item: (item[0][1], item[0][0]))]

@@ -1,0 +1,105 @@
+"""What identity takes and answers over HTTP."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from chalicelib.identity.model import Account, Membership
+from chalicelib.identity.sessions import SignedIn
+from chalicelib.web.schema import Input, Output, PhoneText
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("control characters and line breaks are not allowed")
+    return text
+
+
+def line(max_length: int, *, min_length: int = 1) -> type[str]:
+    """One line of visible text without blanks at its ends."""
+    constraints = StringConstraints(strip_whitespace=True, min_length=min_length, max_length=max_length)
+    return Annotated[str, constraints, AfterValidator(_printable)]  # type: ignore[return-value]  # an annotated str
+
+
+Locale = Literal["zh-CN", "en"]
+CodeText = Annotated[
+    str, StringConstraints(pattern=r"^[0-9]{6}$"), Field(examples=["204817"], description="Six digits")
+]
+
+
+class OtpIn(Input):
+    phone: PhoneText
+
+
+class OtpOut(Output):
+    expires_in_seconds: int = Field(examples=[300])
+    resend_in_seconds: int = Field(examples=[60])
+
+
+class SessionIn(Input):
+    phone: PhoneText
+    code: CodeText
+
+
+class RefreshIn(Input):
+    refresh_token: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.\-]{20,300}$")]
+
+
+class AccountOut(Output):
+    id: str
+    phone_masked: str | None = Field(examples=["+86 *******0001"])
+    display_name: str
+    created_at: str
+
+    @classmethod
+    def of(cls, account: Account, phone_masked: str | None) -> AccountOut:
+        return cls(
+            id=account.id,
+            phone_masked=phone_masked,
+            display_name=account.display_name,
+            created_at=str(account.created_at),
+        )
+
+
+class SessionOut(Output):
+    access_token: str
+    refresh_token: str
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105  # the name of a scheme
+    expires_in_seconds: int = Field(examples=[900])
+    account: AccountOut
+
+    @classmethod
+    def of(cls, signed_in: SignedIn) -> SessionOut:
+        return cls(
+            access_token=signed_in.access_token,
+            refresh_token=signed_in.refresh_token,
+            expires_in_seconds=signed_in.expires_in_seconds,
+            account=AccountOut.of(signed_in.account, signed_in.phone_masked),
+        )
+
+
+class MembershipOut(Output):
+    """`shop_ids` empty means every shop of the merchant."""
+
+    merchant_id: str
+    role: str
+    shop_ids: list[str]
+    permissions: list[str]
+
+    @classmethod
+    def of(cls, membership: Membership) -> MembershipOut:
+        return cls(
+            merchant_id=membership.merchant_id,
+            role=membership.role,
+            shop_ids=list(membership.shop_ids),
+            permissions=sorted(membership.permissions),
+        )
+
+
+class MeOut(AccountOut):
+    locale: Locale
+    roles: list[str]
+    memberships: list[MembershipOut]
+    version: int
