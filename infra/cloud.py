@@ -13,7 +13,7 @@ from typing import Any
 
 from chalicelib.kernel import errors
 from chalicelib.web import problems
-from infra.declare import API, Function, Queue, Stack, Table
+from infra.declare import Function, Queue, Stack, Table
 from infra.functions import APP, GATEWAY_STAGE, Stage
 from infra.names import dead_letter_id, event_id, function_id, log_group_id, queue_id, table_id
 from infra.policies import SECRETS_ID

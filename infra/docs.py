@@ -113,9 +113,13 @@ def _machine(machine: StateMachine) -> str:
 
 
 def errors_page() -> str:
-    """Every code that a problem document can carry, with its words in both languages."""
+    """Every code that a problem document can carry, with its words. Raises LookupError for one without words."""
     words = {language: problems.catalogue(language)["problems"] for language in problems.LANGUAGES}
     found = {(p.status, p.code) for p in all_problems() if p.__module__.startswith("chalicelib.")}
+    for language, known in words.items():
+        silent = sorted(code for _, code in found if code not in known)
+        if silent:
+            raise LookupError(f"no words in locales/{language} for: {', '.join(silent)}")
     rows = (
         (f"`{code}`", str(status), *(": ".join(words[language][code]) for language in problems.LANGUAGES))
         for status, code in sorted(found)
