@@ -6,7 +6,8 @@ An offer's and a staff member's id begin with their shop's tag, so that each res
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from chalicelib.catalog.hours import Hours, Minutes, Stretch, intervals_of, is_open
 from chalicelib.kernel.errors import Invalid, NotFound
@@ -303,6 +304,24 @@ class ShopPage:
             tuple(member for member in self.staff if member.state == ACTIVE),
         )
 
+    def listing(self) -> ShopPage | None:
+        """What search needs of the public page; None while there is nothing to find."""
+        page = self.public()
+        if page.shop.state != APPROVED or not page.offers:
+            return None
+        shop = replace(page.shop, description={}, photos=page.shop.photos[:1], chairs=(), version=1)
+        bare: dict[str, Any] = {"description": {}, "photos": (), "usage_rules": (), "options": (), "version": 1}
+        offers = tuple(replace(offer, **bare) for offer in page.offers)
+        return ShopPage(shop, offers, tuple(replace(member, title={}, photo=None, version=1) for member in page.staff))
+
+    def with_offer(self, offer: Offer) -> ShopPage:
+        others = (other for other in self.offers if other.id != offer.id)
+        return replace(self, offers=tuple(sorted((*others, offer), key=lambda each: (each.rank, each.id))))
+
+    def with_staff(self, staff: Staff) -> ShopPage:
+        others = (other for other in self.staff if other.id != staff.id)
+        return replace(self, staff=tuple(sorted((*others, staff), key=lambda each: (each.rank, each.id))))
+
 
 def text_in(text: Text, locale: str) -> str:
     """The words in a locale, else in Chinese, else in English, else in any language; empty when there are none."""
@@ -323,6 +342,11 @@ def choose(offer: Offer, option_ids: tuple[str, ...]) -> tuple[Option, ...]:
     if len(chosen) != len(option_ids) or len(set(groups)) != len(groups):
         raise OptionsInvalid
     return chosen
+
+
+def category_of(offer: Offer, shop: Shop) -> str:
+    """An offer without a category of its own belongs to its shop's."""
+    return offer.category or shop.category
 
 
 def can_serve(staff: Staff, offer: Offer) -> bool:

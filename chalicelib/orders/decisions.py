@@ -73,18 +73,20 @@ def chained(change: Change, before: Order, now: Instant) -> tuple[Order, list[En
     entries: list[Entry] = []
     last = before.last_hash
     for event, legs, ref in change.entries:
+        # Only what moves the merchant's accounts carries the merchant: the index of merchants stays sparse.
+        moves_merchant = any(leg.account.startswith(ledger.MERCHANT_ACCOUNTS) for leg in legs)
         made = ledger.entry(
-            event=event,
-            business_id=before.id,
-            n=version,
+            event,
+            before.id,
+            version,
             at=now,
             currency=before.currency,
             legs=legs,
-            merchant_id=before.merchant_id if any(":" + before.merchant_id in leg.account for leg in legs) else "",
-            shop_id=before.shop_id if any(":" + before.merchant_id in leg.account for leg in legs) else "",
+            merchant_id=before.merchant_id if moves_merchant else "",
+            shop_id=before.shop_id if moves_merchant else "",
             ref=ref,
+            meta=_meta(change.after) if moves_merchant else {},
             previous_hash=last,
-            meta=_meta(change.after) if event in ("earned", "cancelled", "no_show") else {},
         )
         last = made.hash
         entries.append(made)
@@ -178,6 +180,8 @@ def revived(order: Order, intent: Intent, now: Instant, clocks: Clocks, provider
     None when it cannot come back: somebody ended it on purpose, or its time has passed.
     """
     order, charge, attempt = _find(order, intent)
+    if intent.state != SUCCEEDED or attempt.state == "succeeded":
+        return None
     timely = order.starts_at is not None and order.starts_at > now
     right = intent.received.amount_minor == charge.amount_minor and intent.received.currency == order.currency
     if order.cancel_reason != "timeout" or charge.state != "void" or not (timely and right):

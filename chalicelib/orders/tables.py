@@ -219,7 +219,7 @@ def _charge(order_id: str, index: int, packed: list[Any]) -> Charge:
 def _attempt(order_id: str, charge: str, ordinal: int, packed: list[Any]) -> Attempt:
     method, client, state, intent_id, key, opened, checked, received, ref = packed
     return Attempt(
-        id=attempt_id(order_id, charge, ordinal),
+        id=attempt_id(order_id, charge, ordinal, method),
         ordinal=ordinal,
         method=method,
         client=client,

@@ -33,7 +33,7 @@ def open_intent(
     if method not in methods(ctx, amount.currency, client):
         raise MethodUnavailable
     request = IntentRequest(
-        key=provider_key(attempt),
+        key=provider_key(attempt, client, return_url),
         order_id=order_id,
         charge_id=charge_id,
         attempt_id=attempt,

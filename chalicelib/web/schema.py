@@ -92,7 +92,7 @@ class Position(Output):
         return cls(lat=round(point.lat, 6), lng=round(point.lng, 6), datum="gcj02")
 
 
-def page_of(item: type[Output]) -> type[Output]:
+def page_of(item: type[Output]) -> Any:
     """The schema of a list answer: `{"items": […], "next_cursor": …}`."""
     from pydantic import create_model
 

@@ -1,0 +1,303 @@
+"""What the catalogue answers. Words are in the caller's language, positions in GCJ-02, hours on the shop's clock."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from chalicelib.catalog.hours import DAY_MINUTES, Hours
+from chalicelib.catalog.model import (
+    Category,
+    City,
+    Minutes,
+    Offer,
+    Option,
+    Policy,
+    ShopPage,
+    Staff,
+    can_serve,
+    category_of,
+    open_now,
+    text_in,
+)
+from chalicelib.kernel.instant import Instant
+from chalicelib.kernel.money import BPS
+from chalicelib.kernel.page import DEFAULT_LIMIT, MAX_LIMIT
+from chalicelib.runtime import messages
+from chalicelib.web.schema import MoneyOut, Output, Position, Query, page_of
+
+KindName = Literal["appointment", "class", "voucher", "pickup", "at_home"]
+_UNITS = (("days", 86_400), ("hours", 3_600), ("minutes", 60), ("seconds", 1))
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+
+class PageQuery(Query):
+    limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT)
+    cursor: str | None = Field(None, max_length=1000)
+
+
+class CityOut(Output):
+    """`radius_m` around the centre is served."""
+
+    code: str = Field(examples=["sha"])
+    name: str = Field(examples=["上海"])
+    centre: Position
+    radius_m: int = Field(examples=[60000])
+    zone: str = Field(examples=["Asia/Shanghai"])
+    currency: str = Field(examples=["CNY"])
+
+    @classmethod
+    def of(cls, city: City, locale: str) -> CityOut:
+        return cls(
+            code=city.code,
+            name=text_in(city.name, locale),
+            centre=Position.gcj02(city.centre),
+            radius_m=city.radius_m,
+            zone=city.zone,
+            currency=city.currency,
+        )
+
+
+class CategoryOut(Output):
+    code: str = Field(examples=["hair"])
+    name: str = Field(examples=["美发"])
+
+    @classmethod
+    def of(cls, category: Category, locale: str) -> CategoryOut:
+        return cls(code=category.code, name=text_in(category.name, locale))
+
+
+CityPage = page_of(CityOut)
+CategoryPage = page_of(CategoryOut)
+
+
+class IntervalOut(Output):
+    """Wall-clock times of the shop; `closes_next_day` when the end is past midnight, or is midnight."""
+
+    opens: str = Field(examples=["10:00"])
+    closes: str = Field(examples=["22:00"])
+    closes_next_day: bool = False
+
+
+class WeekdayOut(Output):
+    """No intervals: closed."""
+
+    weekday: str = Field(examples=["monday"])
+    intervals: list[IntervalOut]
+
+
+class ExceptionOut(Output):
+    """Replaces the weekday's hours on this date."""
+
+    date: str = Field(examples=["2026-12-31"])
+    intervals: list[IntervalOut]
+
+
+class HoursOut(Output):
+    weekly: list[WeekdayOut]
+    exceptions: list[ExceptionOut]
+
+    @classmethod
+    def of(cls, hours: Hours) -> HoursOut:
+        return cls(
+            weekly=[
+                WeekdayOut(weekday=name, intervals=_intervals(hours.weekly.get(number, ())))
+                for number, name in enumerate(WEEKDAYS)
+            ],
+            exceptions=[
+                ExceptionOut(date=day.isoformat(), intervals=_intervals(intervals))
+                for day, intervals in sorted(hours.exceptions.items())
+            ],
+        )
+
+
+def _clock(minute: int) -> str:
+    return f"{minute % DAY_MINUTES // 60:02d}:{minute % 60:02d}"
+
+
+def _intervals(intervals: Minutes) -> list[IntervalOut]:
+    return [
+        IntervalOut(opens=_clock(begin), closes=_clock(end), closes_next_day=end >= DAY_MINUTES)
+        for begin, end in intervals
+    ]
+
+
+class StaffOut(Output):
+    """`offer_ids` are what this person can be booked for."""
+
+    id: str = Field(examples=["stf_0123456789abcdefghjkmnpqrs"])
+    name: str = Field(examples=["Kevin 周凯"])
+    title: str = Field(examples=["技术总监"])
+    photo: str | None
+    offer_ids: list[str]
+
+    @classmethod
+    def of(cls, staff: Staff, page: ShopPage, locale: str) -> StaffOut:
+        return cls(
+            id=staff.id,
+            name=text_in(staff.name, locale),
+            title=text_in(staff.title, locale),
+            photo=staff.photo,
+            offer_ids=[offer.id for offer in page.offers if can_serve(staff, offer)],
+        )
+
+
+class ContactOut(Output):
+    phone: str | None = Field(examples=["021-6333 0001"])
+
+
+class ShopOut(Output):
+    """`rating` is drawn towards the average of all shops while ratings are few; `rating_count` are the real ones."""
+
+    id: str = Field(examples=["shp_0123456789abcdefghjkmnpqrs"])
+    merchant_id: str
+    name: str
+    category: str
+    city: str
+    description: str
+    address: str
+    position: Position
+    zone: str = Field(examples=["Asia/Shanghai"])
+    hours: HoursOut
+    open_now: bool
+    rating: float = Field(examples=[4.63])
+    rating_count: int
+    sales: int
+    photos: list[str]
+    contact: ContactOut
+    currency: str = Field(examples=["CNY"])
+    staff: list[StaffOut]
+    version: int
+
+    @classmethod
+    def of(cls, page: ShopPage, now: Instant, locale: str) -> ShopOut:
+        shop = page.shop
+        return cls(
+            id=shop.id,
+            merchant_id=shop.merchant_id,
+            name=text_in(shop.name, locale),
+            category=shop.category,
+            city=shop.city,
+            description=text_in(shop.description, locale),
+            address=text_in(shop.address, locale),
+            position=Position.gcj02(shop.position),
+            zone=shop.zone,
+            hours=HoursOut.of(shop.hours),
+            open_now=open_now(shop, now),
+            rating=shop.rating_centi / 100,
+            rating_count=shop.rating_count,
+            sales=shop.sales,
+            photos=list(shop.photos),
+            contact=ContactOut(phone=shop.phone_public or None),
+            currency=shop.currency,
+            staff=[StaffOut.of(member, page, locale) for member in page.staff],
+            version=shop.version,
+        )
+
+
+class PolicyStepOut(Output):
+    """Cancelled at least this long before the start, this part goes back."""
+
+    seconds_before_start: int = Field(examples=[7200])
+    refund_bps: int = Field(examples=[10000])
+    text: str = Field(examples=["开始前 2 小时以上取消：全额退款"])
+
+
+class PolicyOut(Output):
+    """Longest notice first. Below the last step nothing goes back; a cancellation by the shop always gives all back."""
+
+    steps: list[PolicyStepOut]
+
+    @classmethod
+    def of(cls, policy: Policy, locale: str) -> PolicyOut:
+        return cls(
+            steps=[
+                PolicyStepOut(seconds_before_start=notice, refund_bps=bps, text=_step_text(notice, bps, locale))
+                for notice, bps in policy
+            ]
+        )
+
+
+def _step_text(notice_seconds: int, bps: int, locale: str) -> str:
+    kind = {BPS: "refund_all", 0: "refund_none"}.get(bps, "refund_part")
+    refund = messages.text(locale, "catalog", kind, percent=f"{bps / 100:g}")
+    if notice_seconds == 0:
+        return messages.text(locale, "catalog", "cancel_later", refund=refund)
+    unit, seconds = next(each for each in _UNITS if notice_seconds % each[1] == 0)
+    count = notice_seconds // seconds
+    notice = messages.text(locale, "catalog", unit if count != 1 else unit[:-1], count=str(count))
+    return messages.text(locale, "catalog", "cancel_before", notice=notice, refund=refund)
+
+
+class OptionOut(Output):
+    """At most one option of a group can be chosen."""
+
+    id: str = Field(examples=["opt_0123456789abcdefghjkmnpqrs"])
+    name: str
+    price_delta: MoneyOut
+    duration_delta_minutes: int
+    group: str | None
+
+    @classmethod
+    def of(cls, option: Option, locale: str) -> OptionOut:
+        return cls(
+            id=option.id,
+            name=text_in(option.name, locale),
+            price_delta=MoneyOut.of(option.price_delta),
+            duration_delta_minutes=option.duration_delta_minutes,
+            group=option.group or None,
+        )
+
+
+class OfferOut(Output):
+    """`staff_ids` are those who can be asked for; `version` is what an order freezes."""
+
+    id: str = Field(examples=["ofr_0123456789abcdefghjkmnpqrs"])
+    shop_id: str
+    kind: KindName
+    name: str
+    category: str
+    description: str
+    photos: list[str]
+    price: MoneyOut
+    duration_minutes: int | None
+    options: list[OptionOut]
+    usage_rules: list[str]
+    refund_badge: str = Field(examples=["before_deadline"])
+    refund_badge_text: str = Field(examples=["提前退"])
+    confirmation: Literal["instant", "request"]
+    policy: PolicyOut
+    lead_minutes: int
+    horizon_days: int
+    slot_step_minutes: int
+    staff_ids: list[str]
+    version: int
+
+    @classmethod
+    def of(cls, offer: Offer, page: ShopPage, locale: str) -> OfferOut:
+        return cls(
+            id=offer.id,
+            shop_id=offer.shop_id,
+            kind=offer.kind,  # type: ignore[arg-type]  # one of KINDS
+            name=text_in(offer.name, locale),
+            category=category_of(offer, page.shop),
+            description=text_in(offer.description, locale),
+            photos=list(offer.photos),
+            price=MoneyOut.of(offer.price),
+            duration_minutes=offer.duration_minutes,
+            options=[OptionOut.of(option, locale) for option in offer.options],
+            usage_rules=[text_in(rule, locale) for rule in offer.usage_rules],
+            refund_badge=offer.refund_badge,
+            refund_badge_text=messages.text(locale, "catalog", f"badge_{offer.refund_badge}"),
+            confirmation=offer.confirmation,  # type: ignore[arg-type]  # one of CONFIRMATIONS
+            policy=PolicyOut.of(offer.policy, locale),
+            lead_minutes=offer.lead_minutes,
+            horizon_days=offer.horizon_days,
+            slot_step_minutes=offer.slot_step_minutes,
+            staff_ids=[member.id for member in page.staff if can_serve(member, offer)],
+            version=offer.version,
+        )
+
+
+OfferPage = page_of(OfferOut)

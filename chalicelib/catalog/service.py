@@ -1,0 +1,314 @@
+"""The catalogue's use cases.
+
+Every write of a shop, an offer or a staff member goes through the shop's whole page: it is read strongly, changed,
+checked, and written together with the shop's listing, which is what search reads, under the page's lock. A write whose
+reading is out of date by then is decided again. So a listing always equals what its page shows, and the city's version,
+counted up in the same transaction, tells a warm search that there is something new.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from chalicelib.catalog import checks, packing, tables
+from chalicelib.catalog.model import (
+    APPROVED,
+    OFFER,
+    Category,
+    City,
+    Merchant,
+    Offer,
+    OfferNotFound,
+    Shop,
+    ShopNotFound,
+    ShopPage,
+    Staff,
+)
+from chalicelib.kernel import ids
+from chalicelib.kernel.errors import Conflict, Invalid, InvalidTransition, NotFound, Stale, Unavailable
+from chalicelib.runtime.context import Context
+from chalicelib.runtime.transaction import MAX_OPERATIONS, Transaction
+
+_TRIES = 6
+_PAGE_OPERATIONS = 6  # of one transaction, beside offers and staff
+_REMEMBERED = 2_000
+_PLACES_SECONDS = 60
+
+_lock = threading.Lock()
+_versions: dict[tuple[str, int], Offer] = {}
+_places: dict[str, tuple[int, list[Any]]] = {}
+
+Place = TypeVar("Place", City, Category)
+
+
+class _PageChanged(Conflict):
+    """Somebody else wrote the shop between our reading and our writing: decide again."""
+
+
+# Reading
+
+
+def shop(ctx: Context, shop_id: str, *, consistent: bool = True) -> Shop:
+    """A shop in any state. Raises ShopNotFound."""
+    found = tables.get_shop(shop_id, consistent=consistent)
+    if found is None:
+        raise ShopNotFound
+    return found
+
+
+def shop_page(ctx: Context, shop_id: str, *, consistent: bool = True) -> ShopPage:
+    """What the public sees of a shop: one Query. Raises ShopNotFound, also while the shop is not approved."""
+    page = tables.get_page(ids.tag(shop_id), consistent=consistent)
+    if page is None or page.shop.id != shop_id or page.shop.state != APPROVED:
+        raise ShopNotFound
+    return page.public()
+
+
+def whole_page(ctx: Context, shop_id: str) -> ShopPage:
+    """A shop with everything, whatever its state, read strongly. Raises ShopNotFound."""
+    page = tables.get_page(ids.tag(shop_id), consistent=True)
+    if page is None or page.shop.id != shop_id:
+        raise ShopNotFound
+    return page
+
+
+def offer(ctx: Context, offer_id: str, version: int | None = None) -> Offer:
+    """An offer as it is now, read strongly, or an immutable version of it, from memory when known.
+
+    In any state; `offer_on_sale` is for what can be bought. Raises OfferNotFound.
+    """
+    if version is None:
+        current = tables.get_offer(offer_id, consistent=True)
+        if current is None or current.id != offer_id:
+            raise OfferNotFound
+        return current
+    known = _versions.get((offer_id, version))
+    if known is not None:
+        return known
+    found = tables.get_offer_version(offer_id, version)
+    if found is None or found.id != offer_id:
+        raise OfferNotFound
+    with _lock:
+        if len(_versions) >= _REMEMBERED:
+            _versions.clear()
+        _versions[offer_id, version] = found
+    return found
+
+
+def offer_on_sale(ctx: Context, offer_id: str, *, consistent: bool = True) -> tuple[ShopPage, Offer]:
+    """An offer that can be bought now, with its shop, the shop's other offers and staff: one Query.
+
+    Raises OfferNotFound when it is unknown or off the shelf, or its shop is not open to the public.
+    """
+    page = tables.get_page(ids.split(offer_id)[0], consistent=consistent)
+    if page is not None and page.shop.state == APPROVED:
+        public = page.public()
+        for candidate in public.offers:
+            if candidate.id == offer_id:
+                return public, candidate
+    raise OfferNotFound
+
+
+@dataclass(frozen=True)
+class Offers:
+    """Some of a shop's offers in the shop's order; `next_key` says where to go on."""
+
+    page: ShopPage
+    offers: tuple[Offer, ...]
+    next_key: str | None
+
+
+def offers_of_shop(ctx: Context, shop_id: str, limit: int, after: str | None = None) -> Offers:
+    """What is on the shelf of a shop, after a key. Raises ShopNotFound."""
+    page = shop_page(ctx, shop_id, consistent=False)
+    rest = [offer for offer in page.offers if after is None or _place_on_shelf(offer) > after]
+    more = len(rest) > limit
+    return Offers(page, tuple(rest[:limit]), _place_on_shelf(rest[limit - 1]) if more else None)
+
+
+def _place_on_shelf(offer: Offer) -> str:
+    return f"{offer.rank:06d}#{offer.id}"
+
+
+def merchant(ctx: Context, merchant_id: str) -> Merchant:
+    """Read strongly: its commission decides money. Raises NotFound."""
+    found = tables.get_merchant(merchant_id, consistent=True)
+    if found is None:
+        raise NotFound
+    return found
+
+
+def shop_ids_of_merchant(ctx: Context, merchant_id: str) -> list[str]:
+    return tables.shop_ids_of_merchant(merchant_id)
+
+
+def cities(ctx: Context) -> list[City]:
+    """The served cities in their order; known for a minute."""
+    return list(_place(ctx, "cities", tables.all_cities))
+
+
+def categories(ctx: Context) -> list[Category]:
+    """The categories in their order; known for a minute."""
+    return list(_place(ctx, "categories", tables.all_categories))
+
+
+def _place(ctx: Context, name: str, read: Callable[[], list[Place]]) -> list[Place]:
+    known = _places.get(name)
+    # An empty answer is not remembered: it is what a process sees that started before the first city was put.
+    if known is None or abs(ctx.now.seconds - known[0]) >= _PLACES_SECONDS or not known[1]:
+        known = _places[name] = (ctx.now.seconds, read())
+    found: list[Place] = known[1]
+    return found
+
+
+def city_version(ctx: Context, city: str, *, consistent: bool = False) -> int:
+    """Grows with every change of what the public sees of the city's shops; 0 before the first."""
+    return tables.city_version(city, consistent=consistent)
+
+
+def shops_of_city(ctx: Context, city: str) -> list[ShopPage]:
+    """What the public sees of every listed shop, by id, without descriptions, options and rules: one Query."""
+    return tables.listings(city)
+
+
+# Writing. Whatever carries a version is stored as version n over n - 1; version 1 is new.
+
+
+def put_city(ctx: Context, city: City) -> None:
+    """New, or over what stands there."""
+    _put_place("cities", lambda tx: tables.put_city(tx, city))
+
+
+def put_category(ctx: Context, category: Category) -> None:
+    """New, or over what stands there."""
+    _put_place("categories", lambda tx: tables.put_category(tx, category))
+
+
+def _put_place(name: str, put: Callable[[Transaction], None]) -> None:
+    tx = Transaction()
+    put(tx)
+    tx.commit()
+    _places.pop(name, None)
+
+
+def put_merchant(ctx: Context, merchant: Merchant) -> None:
+    """Raises Stale when another version stands there, and Invalid."""
+    _refuse(checks.merchant_faults(merchant))
+    tx = Transaction()
+    tables.put_merchant(tx, merchant, Stale())
+    tx.commit()
+
+
+def put_shop(ctx: Context, shop: Shop) -> None:
+    """Raises Stale when another version stands there, and Invalid. A shop keeps its merchant."""
+
+    def change(page: ShopPage | None) -> ShopPage:
+        if page is None:
+            return ShopPage(shop, (), ())
+        if page.shop.merchant_id != shop.merchant_id:
+            raise Invalid(errors=[{"field": "merchant_id", "message": "a shop keeps its merchant"}])
+        return replace(page, shop=shop)
+
+    _write(ctx, shop.id, change)
+
+
+def put_offer(ctx: Context, offer: Offer) -> None:
+    """Stores it, and its immutable version beside it. A first version may be in any state; later ones move by the
+    state table. Raises Stale, Invalid, InvalidTransition, and ShopNotFound without its shop."""
+
+    def change(page: ShopPage | None) -> ShopPage:
+        if page is None:
+            raise ShopNotFound
+        old = next((other for other in page.offers if other.id == offer.id), None)
+        if old is not None:
+            _refuse_jump(old.state, offer.state)
+        return page.with_offer(offer)
+
+    _write(ctx, offer.shop_id, change)
+
+
+def put_staff(ctx: Context, staff: Staff) -> None:
+    """Raises Stale when another version stands there, Invalid, and ShopNotFound without its shop."""
+
+    def change(page: ShopPage | None) -> ShopPage:
+        if page is None:
+            raise ShopNotFound
+        return page.with_staff(staff)
+
+    _write(ctx, staff.shop_id, change)
+
+
+def put_shop_page(ctx: Context, page: ShopPage) -> None:
+    """A new shop with all its offers and staff, in one transaction. Raises Stale when the shop exists, and Invalid."""
+
+    def change(before: ShopPage | None) -> ShopPage:
+        if before is not None:
+            raise Stale
+        if 2 * len(page.offers) + len(page.staff) > MAX_OPERATIONS - _PAGE_OPERATIONS:
+            raise Invalid(errors=[{"field": "offers", "message": "too many at once: put some of them one by one"}])
+        return page
+
+    _write(ctx, page.shop.id, change)
+
+
+def _write(ctx: Context, shop_id: str, change: Callable[[ShopPage | None], ShopPage]) -> None:
+    """Reads the page, changes it and writes what differs, again until nobody came between."""
+    for attempt in range(_TRIES):
+        # The lock is read first: whatever changes the page after this line also moves the lock.
+        lock = tables.page_lock(shop_id)
+        before = tables.get_page(ids.tag(shop_id), consistent=True)
+        after = change(before)
+        after = replace(after, shop=replace(after.shop, position=packing.quantised(after.shop.position)))
+        home = next((city for city in cities(ctx) if city.code == after.shop.city), None)
+        _refuse(checks.page_faults(after, home))
+        if after == before:
+            return
+        try:
+            _commit(before, after, lock)
+            return
+        except _PageChanged:
+            time.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311  # not a secret
+    raise Unavailable(retry_after_seconds=1)
+
+
+def _commit(before: ShopPage | None, after: ShopPage, lock: int) -> None:
+    tx = Transaction()
+    if before is None or after.shop != before.shop:
+        tables.put_shop(tx, after.shop, Stale())
+    for offer in after.offers:
+        if before is None or offer not in before.offers:
+            tables.put_offer(tx, offer, Stale())
+    for member in after.staff:
+        if before is None or member not in before.staff:
+            tables.put_staff(tx, member, Stale())
+    _list(tx, before, after)
+    # The lock stands last, so that a write of an old version is told so rather than tried again.
+    tables.move_page_lock(tx, after.shop.id, lock, _PageChanged())
+    tx.commit()
+
+
+def _list(tx: Transaction, before: ShopPage | None, after: ShopPage) -> None:
+    """Writes the shop's listing when the public sees a change, and counts its city up."""
+    old, new = before.listing() if before is not None else None, after.listing()
+    if old == new:
+        return
+    moved = old is not None and (new is None or old.shop.city != new.shop.city)
+    if old is not None and moved:
+        tables.remove_listing(tx, old)
+    if new is not None:
+        tables.put_listing(tx, new)
+
+
+def _refuse(faults: list[dict[str, str]]) -> None:
+    if faults:
+        raise Invalid(errors=faults[:20])
+
+
+def _refuse_jump(old: str, new: str) -> None:
+    if new != old and new not in OFFER.table[old].values():
+        raise InvalidTransition(from_state=old, to=new, allowed=sorted(OFFER.table[old].values()))

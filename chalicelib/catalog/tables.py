@@ -1,0 +1,202 @@
+"""The catalogue's rows: one table, one kind of row, no index.
+
+| pk | sk | what |
+|---|---|---|
+| tag of the shop | `-` | the shop |
+| | `ofr#<half>` `stf#<half>` | current offers and staff |
+| | `ver#<half>#v0003` | an offer's immutable version |
+| | `~` | the page's lock: how often any of the above was written |
+| `mch_…` | `-`, `shp#<shop id>` | the merchant, its shops |
+| `cities`, `categories` | code | the few of each |
+| `city#<code>` | shop id | a listing: what the public sees of a shop, for search |
+| | `-` | the city's version, counted up by every change of a listing |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from chalicelib.catalog import packing
+from chalicelib.catalog.model import Category, City, Merchant, Offer, Shop, ShopPage, Staff
+from chalicelib.kernel import ids
+from chalicelib.kernel.errors import Problem
+from chalicelib.runtime.dynamo import IntegerAttribute, PackedAttribute, Row, query_all, table_name
+from chalicelib.runtime.transaction import Transaction
+
+T = TypeVar("T")
+
+_LOCK = "~"  # sorts behind everything that a page Query reads
+
+
+class CatalogRow(Row):
+    """`version` counts the writes of this row; the content is packed."""
+
+    class Meta:
+        table_name = table_name("catalog")
+
+    version = IntegerAttribute(attr_name="v")
+    content = PackedAttribute(attr_name="d", null=True)
+
+
+def _half(typed_id: str) -> str:
+    return ids.split(typed_id)[1]
+
+
+def _city_key(city: str) -> str:
+    return f"city#{city}"
+
+
+def _get(pk: str, sk: str, read: Callable[[Any], T], *, consistent: bool) -> T | None:
+    for row in CatalogRow.query(pk, CatalogRow.sk == sk, consistent_read=consistent):
+        return read(row.content)
+    return None
+
+
+def get_shop(shop_id: str, *, consistent: bool) -> Shop | None:
+    """A6, the shop alone."""
+    found = _get(ids.tag(shop_id), "-", packing.to_shop, consistent=consistent)
+    return found if found is not None and found.id == shop_id else None
+
+
+def get_page(shop_tag: str, *, consistent: bool) -> ShopPage | None:
+    """A6: a shop with all its offers and staff, in one Query, by the tag that its offers' ids carry."""
+    shop: Shop | None = None
+    offers: list[Offer] = []
+    staff: list[Staff] = []
+    for row in query_all(CatalogRow, shop_tag, CatalogRow.sk < "ver#", consistent=consistent):
+        if row.sk == "-":
+            shop = packing.to_shop(row.content)
+        elif row.sk.startswith("ofr#"):
+            offers.append(packing.to_offer(row.content))
+        else:
+            staff.append(packing.to_staff(row.content))
+    if shop is None:
+        return None
+    offers.sort(key=lambda offer: (offer.rank, offer.id))
+    staff.sort(key=lambda member: (member.rank, member.id))
+    return ShopPage(shop, tuple(offers), tuple(staff))
+
+
+def get_offer(offer_id: str, *, consistent: bool) -> Offer | None:
+    """A7, as it is now."""
+    shop_tag, half = ids.split(offer_id)
+    return _get(shop_tag, f"ofr#{half}", packing.to_offer, consistent=consistent)
+
+
+def get_offer_version(offer_id: str, version: int) -> Offer | None:
+    """A7, as it was."""
+    shop_tag, half = ids.split(offer_id)
+    return _get(shop_tag, f"ver#{half}#v{version:04d}", packing.to_offer, consistent=True)
+
+
+def get_merchant(merchant_id: str, *, consistent: bool) -> Merchant | None:
+    """A8, the merchant alone."""
+    return _get(merchant_id, "-", packing.to_merchant, consistent=consistent)
+
+
+def shop_ids_of_merchant(merchant_id: str) -> list[str]:
+    """A8."""
+    rows = query_all(CatalogRow, merchant_id, CatalogRow.sk.startswith("shp#"))
+    return [row.sk.removeprefix("shp#") for row in rows]
+
+
+def all_cities() -> list[City]:
+    """A10, the cities that are served."""
+    cities = [packing.to_city(row.content) for row in query_all(CatalogRow, "cities", consistent=False)]
+    return sorted(cities, key=lambda city: (city.rank, city.code))
+
+
+def all_categories() -> list[Category]:
+    """A10, the categories."""
+    found = [packing.to_category(row.content) for row in query_all(CatalogRow, "categories", consistent=False)]
+    return sorted(found, key=lambda category: (category.rank, category.code))
+
+
+def city_version(city: str, *, consistent: bool) -> int:
+    """A10: what a warm function polls; 0 for a city in which nothing was ever listed."""
+    for row in CatalogRow.query(_city_key(city), CatalogRow.sk == "-", consistent_read=consistent):
+        return int(row.version)
+    return 0
+
+
+def listings(city: str) -> list[ShopPage]:
+    """A10: what the public sees of every listed shop of a city, by id, in one Query."""
+    rows = query_all(CatalogRow, _city_key(city), CatalogRow.sk > "-")
+    return [packing.to_page(row.content) for row in rows]
+
+
+def page_lock(shop_id: str) -> int:
+    """How often the shop's page was written; 0 before the first time. Read strongly."""
+    for row in CatalogRow.query(ids.tag(shop_id), CatalogRow.sk == _LOCK, consistent_read=True):
+        return int(row.version)
+    return 0
+
+
+def _put(tx: Transaction, pk: str, sk: str, *, version: int, content: packing.Plain | None, otherwise: Problem) -> None:
+    """Version 1 where nothing stands, version n over n - 1."""
+    row = CatalogRow(pk, sk, version=version, content=content)
+    if version == 1:
+        tx.put_new(row, otherwise)
+    else:
+        tx.put(row, CatalogRow.version == version - 1, otherwise)
+
+
+def put_city(tx: Transaction, city: City) -> None:
+    tx.put(CatalogRow("cities", city.code, version=1, content=packing.of_city(city)))
+
+
+def put_category(tx: Transaction, category: Category) -> None:
+    tx.put(CatalogRow("categories", category.code, version=1, content=packing.of_category(category)))
+
+
+def put_merchant(tx: Transaction, merchant: Merchant, otherwise: Problem) -> None:
+    _put(
+        tx,
+        merchant.id,
+        "-",
+        version=merchant.version,
+        content=packing.of_merchant(merchant),
+        otherwise=otherwise,
+    )
+
+
+def put_shop(tx: Transaction, shop: Shop, otherwise: Problem) -> None:
+    """The shop, and at its first version its place among its merchant's shops."""
+    _put(tx, ids.tag(shop.id), "-", version=shop.version, content=packing.of_shop(shop), otherwise=otherwise)
+    if shop.version == 1:
+        tx.put(CatalogRow(shop.merchant_id, f"shp#{shop.id}", version=1))
+
+
+def put_offer(tx: Transaction, offer: Offer, otherwise: Problem) -> None:
+    """The current offer and its immutable version."""
+    shop_tag, half = ids.split(offer.id)
+    content = packing.of_offer(offer)
+    _put(tx, shop_tag, f"ofr#{half}", version=offer.version, content=content, otherwise=otherwise)
+    tx.put_new(CatalogRow(shop_tag, f"ver#{half}#v{offer.version:04d}", version=1, content=content), otherwise)
+
+
+def put_staff(tx: Transaction, staff: Staff, otherwise: Problem) -> None:
+    shop_tag, half = ids.split(staff.id)
+    content = packing.of_staff(staff)
+    _put(tx, shop_tag, f"stf#{half}", version=staff.version, content=content, otherwise=otherwise)
+
+
+def move_page_lock(tx: Transaction, shop_id: str, seen: int, otherwise: Problem) -> None:
+    """Every write of a page moves its lock over the one that was read before the page."""
+    _put(tx, ids.tag(shop_id), _LOCK, version=seen + 1, content=None, otherwise=otherwise)
+
+
+def put_listing(tx: Transaction, page: ShopPage) -> None:
+    """What the public sees from now on. The page's lock guards it."""
+    tx.put(CatalogRow(_city_key(page.shop.city), page.shop.id, version=1, content=packing.of_page(page)))
+    _count_city_up(tx, page.shop.city)
+
+
+def remove_listing(tx: Transaction, page: ShopPage) -> None:
+    tx.delete(CatalogRow(_city_key(page.shop.city), page.shop.id))
+    _count_city_up(tx, page.shop.city)
+
+
+def _count_city_up(tx: Transaction, city: str) -> None:
+    tx.update(CatalogRow(_city_key(city), "-"), [CatalogRow.version.set((CatalogRow.version | 0) + 1)])
