@@ -53,15 +53,16 @@ def merge_template(stack: Stack, stage: Stage) -> dict[str, Any]:
     }
 
 
-def _kept(resource: Resource) -> Resource:
-    """What holds data outlives the stack that made it."""
-    return {**resource, "DeletionPolicy": "Retain", "UpdateReplacePolicy": "Retain"}
+def _kept(resource: Resource, stage: Stage) -> Resource:
+    """What holds data outlives the stack that made it, where the stage is guarded."""
+    policy = "Retain" if stage.guarded else "Delete"
+    return {**resource, "DeletionPolicy": policy, "UpdateReplacePolicy": policy}
 
 
 def _secret(stage: Stage) -> Resource:
     """Made empty: a person puts the values in, as one JSON object of names and values."""
     properties = {"Name": stage.secret_name, "Description": "What Linli must not show, by name; see ports.Secrets."}
-    return _kept({"Type": "AWS::SecretsManager::Secret", "Properties": properties})
+    return _kept({"Type": "AWS::SecretsManager::Secret", "Properties": properties}, stage)
 
 
 def _table(table: Table, stage: Stage) -> Resource:
@@ -73,15 +74,16 @@ def _table(table: Table, stage: Stage) -> Resource:
     }
     if table.ttl:
         properties["TimeToLiveSpecification"] = {"AttributeName": table.ttl, "Enabled": True}
-    return _kept({"Type": "AWS::DynamoDB::Table", "Properties": properties})
+    return _kept({"Type": "AWS::DynamoDB::Table", "Properties": properties}, stage)
 
 
 def _queue(queue: Queue, stage: Stage) -> dict[str, Resource]:
     own, dead = queue_id(queue.name), dead_letter_id(queue.name)
     redrive = {"deadLetterTargetArn": {"Fn::GetAtt": [dead, "Arn"]}, "maxReceiveCount": queue.max_receives}
+    made = _sqs(stage.prefix + queue.name, VisibilityTimeout=queue.visibility_seconds, RedrivePolicy=redrive)
     return {
-        own: _kept(_sqs(stage.prefix + queue.name, VisibilityTimeout=queue.visibility_seconds, RedrivePolicy=redrive)),
-        dead: _kept(_sqs(stage.prefix + queue.dead_letter_name)),
+        own: _kept(made, stage),
+        dead: _kept(_sqs(stage.prefix + queue.dead_letter_name), stage),
         # A message that fails is seen again after the visibility; older than two rounds, work stands still.
         f"{own}AgeAlarm": _alarm(
             "Messages wait too long",

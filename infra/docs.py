@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import groupby
 from pathlib import Path
 
 import chalicelib
@@ -19,7 +20,7 @@ from chalicelib.kernel.errors import all_problems
 from chalicelib.kernel.states import MACHINES, StateMachine
 from chalicelib.web import openapi, problems
 from infra import declare
-from infra.imports import ROOT, path_of, tree_of
+from infra.imports import ROOT, tree_of
 
 DOCS = ROOT / "docs"
 COMMAND = "make openapi"
@@ -29,12 +30,14 @@ _NUMBER = re.compile(r"\bA(\d+)([a-z]?)\b")
 
 @dataclass(frozen=True, order=True)
 class Pattern:
-    """One way in which a table is asked, by its number."""
+    """One function that asks a table, by the number of the access pattern that it is or is part of."""
 
     number: int
     letter: str
+    module: str
+    line: int
+    function: str
     tables: str
-    where: str
     says: str
 
     @property
@@ -54,22 +57,19 @@ def access_patterns() -> list[Pattern]:
 
 
 def _patterns_of(module: str, tables: str) -> Iterator[Pattern]:
-    path = path_of(module)
-    assert path is not None  # noqa: S101  # rows come from modules of ours
     for node in ast.walk(tree_of(module)):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             text = " ".join((ast.get_docstring(node) or "").split())
             own = _NUMBER.search(text)
             if own:
-                where = f"{path.relative_to(ROOT)}:{node.name}"
-                yield Pattern(int(own[1]), own[2], tables, where, _sentence(text, own[0]))
+                yield Pattern(int(own[1]), own[2], module, node.lineno, node.name, tables, _sentence(text, own))
 
 
-def _sentence(text: str, name: str) -> str:
-    """The docstring without its number, up to the end of the first sentence after it."""
-    rest = re.sub(rf"\(?\b{name}\b\)?[:.,]?\s*(=\s*)?", "", text, count=1).strip()
-    sentence = re.split(r"(?<=[.!?])\s+(?=[A-Z`])", rest)[0].rstrip(".")
-    return sentence[:1].upper() + sentence[1:]
+def _sentence(text: str, own: re.Match[str]) -> str:
+    """What a docstring says right after its number, otherwise before it, in one sentence without a full stop."""
+    after = text[own.end() :].lstrip(" :.,=)")
+    chosen = re.split(r"(?<=[.!?])\s+(?=[A-Z`])", after)[0] if after else text[: own.start()].rstrip(" (")
+    return chosen.rstrip(".") if chosen.startswith("pk ") else (chosen[:1].upper() + chosen[1:]).rstrip(".")
 
 
 def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
@@ -78,11 +78,16 @@ def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
 
 
 def access_patterns_page() -> str:
-    rows = ((p.name, p.tables, p.says, f"`{p.where}`") for p in access_patterns())
+    rows = []
+    for (name, tables), group in groupby(access_patterns(), key=lambda each: (each.name, each.tables)):
+        ways = list(group)
+        says = ". ".join(dict.fromkeys(way.says for way in ways if way.says))
+        where = f"`{ways[0].module}`: " + ", ".join(f"`{way.function}`" for way in ways)
+        rows.append((name, tables, says, where))
     return (
         f"{_HEAD}\n# Access patterns\n\n"
-        "How the tables are asked, each way with its number. The function named is the only place that does it.\n\n"
-        + _table(("", "table", "what", "where"), rows)
+        "How the tables are asked, each way with its number. The functions named are the only places that do it.\n\n"
+        + _table(("", "table", "what", "where"), iter(rows))
     )
 
 
