@@ -2,8 +2,14 @@
 
 from chalice import Chalice
 
+from chalicelib.booking import routes as booking
 from chalicelib.catalog import routes as catalog
+from chalicelib.fulfilment import routes as fulfilment
 from chalicelib.identity import routes as identity
+from chalicelib.orders import handlers as orders_jobs
+from chalicelib.orders import routes as orders
+from chalicelib.runtime import handlers as runtime_jobs
+from chalicelib.search import routes as search
 from chalicelib.web import routes as web
 
 app = Chalice(app_name="linli")
@@ -13,5 +19,11 @@ for blueprint in (
     web.router.blueprint,
     identity.router.blueprint,
     catalog.router.blueprint,
+    booking.router.blueprint,
+    orders.router.blueprint,
+    orders_jobs.blueprint,
+    fulfilment.router.blueprint,
+    runtime_jobs.blueprint,
+    search.router.blueprint,
 ):
     app.register_blueprint(blueprint)

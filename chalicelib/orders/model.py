@@ -192,7 +192,9 @@ class Order:
     @property
     def terminal(self) -> bool:
         """Nothing more is to happen to its money."""
-        return self.state in ("fulfilled", "completed", "cancelled", "declined") and not any(r.open for r in self.refunds)
+        return self.state in ("fulfilled", "completed", "cancelled", "declined") and not any(
+            r.open for r in self.refunds
+        )
 
     @property
     def open_charge(self) -> Charge | None:

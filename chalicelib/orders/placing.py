@@ -93,10 +93,16 @@ def _order(
         shop_id=shop.id,
         zone=shop.zone,
         state=state,
-        lines=tuple(_line(order_id, i, line, block) for i, (line, block) in enumerate(zip(quote.lines, blocks, strict=True))),
+        lines=tuple(
+            _line(order_id, i, line, block) for i, (line, block) in enumerate(zip(quote.lines, blocks, strict=True))
+        ),
         charges=() if free else (charge,),
         terms=Terms(
-            currency=quote.currency, cash_minor=quote.total_minor, coupon_minor=0, points_minor=0, commission_bps=commission_bps
+            currency=quote.currency,
+            cash_minor=quote.total_minor,
+            coupon_minor=0,
+            points_minor=0,
+            commission_bps=commission_bps,
         ),
         policy=quote.policy,
         confirmation="instant" if instant else "request",

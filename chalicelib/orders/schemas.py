@@ -222,7 +222,9 @@ class OpenPayment(Input):
     method: Method
     client: ClientKind = "web"
     charge_id: id_text("chg") | None = None
-    return_url: Annotated[str, StringConstraints(max_length=500, pattern=r"^(https?|[a-z][a-z0-9+.-]{1,30})://[!-~]+$")] | None = None
+    return_url: (
+        Annotated[str, StringConstraints(max_length=500, pattern=r"^(https?|[a-z][a-z0-9+.-]{1,30})://[!-~]+$")] | None
+    ) = None
 
 
 class NextAction(Output):
@@ -321,7 +323,8 @@ def order_out(order: Order, now: str, names: Names) -> OrderOut:
         booking=lines[0].booking,
         charges=[charge_out(order, charge) for charge in order.charges],
         refunds=[
-            RefundOut(id=r.id, amount=money(order, r.amount_minor), state=r.state, reason=r.reason) for r in order.refunds
+            RefundOut(id=r.id, amount=money(order, r.amount_minor), state=r.state, reason=r.reason)
+            for r in order.refunds
         ],
         vouchers=[],
         policy=PolicyOut.of(order.policy),

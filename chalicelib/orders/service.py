@@ -38,7 +38,9 @@ def of_merchant(ctx: Context, order_id: str) -> Order:
     return found
 
 
-def mine(ctx: Context, tab_wanted: str | None, state: str | None, after: str | None, limit: int) -> tuple[list[Order], str | None]:
+def mine(
+    ctx: Context, tab_wanted: str | None, state: str | None, after: str | None, limit: int
+) -> tuple[list[Order], str | None]:
     """The caller's orders, newest first, and the key to go on after."""
     found = [
         order
@@ -97,7 +99,11 @@ def prove(order: Order) -> ledger.Proof:
         earned = order.terms.gross_minor
     else:
         earned = order.kept_minor
-    spent = order.terms.gross_minor if order.payment_state == "paid" and order.state not in ("cancelled", "declined") else earned
+    spent = (
+        order.terms.gross_minor
+        if order.payment_state == "paid" and order.state not in ("cancelled", "declined")
+        else earned
+    )
     parts = ledger.parts_of(order.terms, spent)
     facts = ledger.Facts(
         captured=order.captured_minor, refunded=order.refunded_minor, coupon=parts.coupon, points=parts.points

@@ -168,9 +168,7 @@ def _order(row: OrderRow) -> Order:
         state=row.state,
         lines=tuple(_line(order_id, i, packed) for i, packed in enumerate(d["ln"])),
         charges=tuple(_charge(order_id, i, packed) for i, packed in enumerate(d.get("ch", []))),
-        terms=Terms(
-            currency=d["cu"], cash_minor=cash, coupon_minor=coupon, points_minor=points, commission_bps=bps
-        ),
+        terms=Terms(currency=d["cu"], cash_minor=cash, coupon_minor=coupon, points_minor=points, commission_bps=bps),
         policy=tuple((step[0], step[1]) for step in d["pl"]),
         confirmation=d["cf"],
         deadline=Instant(row.deadline_ms),
