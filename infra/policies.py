@@ -18,7 +18,7 @@ from infra.declare import API, Function, Stack, Table
 from infra.imports import reached_from, tree_of
 from infra.names import camel, queue_id, table_id
 
-# `entry` hands every handler a context and `wiring` finds adapters; what they lead to is said by kind, below.
+# `entry` stands around every handler and `wiring` finds adapters; what they need is said by kind and by port, below.
 _NOT_FOLLOWED = frozenset({"chalicelib.runtime.entry", "chalicelib.wiring"})
 _JOBS = "chalicelib.runtime.jobs"
 _OUTBOX = "chalicelib.runtime.outbox"
@@ -38,8 +38,8 @@ Statement = dict[str, Any]
 
 def policy(function: Function, stack: Stack) -> dict[str, Any]:
     """The policy document of one function."""
-    reached = _reached(function)
-    statements = [_logs(function), *_tables(stack, reached)]
+    reached = reached_from("app") if function.name == API else reached_from(function.module, stop_at=_NOT_FOLLOWED)
+    statements = [_logs(function), *_tables(stack, reached | _of_its_kind(function))]
     if function.queue:
         statements.append(_consume(function.queue))
     if _OUTBOX in reached:
@@ -48,11 +48,9 @@ def policy(function: Function, stack: Stack) -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": statements}
 
 
-def _reached(function: Function) -> set[str]:
-    if function.name == API:
-        return reached_from("app")
-    reached = reached_from(function.module, stop_at=_NOT_FOLLOWED)
-    return reached | ({_JOBS} if function.schedule else set())
+def _of_its_kind(function: Function) -> set[str]:
+    """What `entry` does for a handler: a schedule takes a lease, a consumer removes the news that it has handled."""
+    return ({_JOBS} if function.schedule else set()) | ({_OUTBOX} if function.queue else set())
 
 
 def _allow(sid: str, actions: list[str], found: Any) -> Statement:
@@ -99,7 +97,7 @@ def _consume(queue: str) -> Statement:
 
 
 def _relay() -> Statement:
-    heard = sorted({queue.name for queues in resources.TOPICS.values() for queue in queues})
+    heard = sorted({queue.name for queue in resources.TOPICS.values()})
     arns = [{"Fn::GetAtt": [queue_id(name), "Arn"]} for name in heard]
     return _allow("Relay", ["sqs:GetQueueUrl", "sqs:SendMessage"], arns)
 

@@ -132,7 +132,7 @@ def test_a_start_loads_nothing_heavy(capsys: pytest.CaptureFixture[str]) -> None
     """A cold start pays for what it uses: the heavy libraries are loaded at their first call."""
     took_ms, loaded = json.loads(run_fresh(_START, *HEAVY))
     with capsys.disabled():
-        print(f" [import app: {took_ms} ms]", end="")
+        sys.stdout.write(f" [import app: {took_ms} ms]")
     assert loaded == []
 
 
