@@ -199,7 +199,7 @@ def _sent_back(
 ) -> Change:
     """Money that this order cannot take goes back by itself: booked as owed, refunded within minutes."""
     refund = RefundRecord(
-        refund_id(order.id, order.version + 1), amount_minor, "approved", why, intent.intent_id, approved_at=now
+        refund_id(order.id, order.version + 1), amount_minor, "approved", why, intent.intent_id, 0, "", now
     )
     order = _told(
         replace(order, refunds=(*order.refunds, refund)), now, "provider", f"{why}_payment", "refund_approved"
@@ -285,12 +285,7 @@ def _given_back(order: Order, refund_minor: int, kept_minor: int, event: str, no
     if refund_minor:
         paid_by = next(a for c in order.charges if c.state == "paid" for a in c.attempts if a.state == "succeeded")
         refund = RefundRecord(
-            refund_id(order.id, order.version + 1),
-            refund_minor,
-            "approved",
-            "cancelled",
-            paid_by.intent_id,
-            approved_at=now,
+            refund_id(order.id, order.version + 1), refund_minor, "approved", "cancelled", paid_by.intent_id, 0, "", now
         )
         order = _told(replace(order, refunds=(*order.refunds, refund)), now, "system", "refund_approved")
         news = ("order.refund_approved",)

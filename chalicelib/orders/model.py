@@ -122,9 +122,9 @@ class Event:
 class Order:
     """`policy` is the snapshot: (seconds before the start, refund in bps), longest first. `terms` are frozen money.
 
-    `deadline` is when the present state ends by itself: the hold of a pending order, the merchant's time to accept a paid
-    one, the day on which a fulfilled one is closed. `due_at` is when the sweep looks at it next. `last_hash` is the hash
-    of its newest journal entry.
+    `deadline` is when the present state ends by itself: the hold of a pending order, the merchant's time to accept a
+    paid one, the day on which a fulfilled one is closed. `due_at` is when the sweep looks at it next. `last_hash` is
+    the hash of its newest journal entry.
     """
 
     id: str

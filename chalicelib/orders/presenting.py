@@ -11,7 +11,6 @@ from chalicelib.orders.paying import Opened
 from chalicelib.orders.quotes import Quote
 from chalicelib.orders.schemas import (
     AttemptOut,
-    MoneyOut,
     Names,
     NextAction,
     OptionOut,
@@ -23,6 +22,7 @@ from chalicelib.orders.schemas import (
     order_out,
 )
 from chalicelib.runtime.context import Context
+from chalicelib.web.schema import MoneyOut
 
 
 def names_for(ctx: Context, orders: Sequence[Order]) -> dict[str, Names]:

@@ -23,7 +23,6 @@ from chalicelib.orders.schemas import (
     MerchantOrdersQuery,
     MethodsOut,
     MethodsQuery,
-    MoneyOut,
     OpenPayment,
     OrderList,
     OrderOut,
@@ -42,7 +41,7 @@ from chalicelib.providers.ports import MethodRefused, ProviderUnavailable, Signa
 from chalicelib.web.auth import MEMBER, SIGNED, staff
 from chalicelib.web.cursor import open_cursor, seal
 from chalicelib.web.router import Answer, Call, Router
-from chalicelib.web.schema import Empty
+from chalicelib.web.schema import Empty, MoneyOut
 
 router = Router("orders")
 
@@ -147,7 +146,7 @@ def prove_order(call: Call) -> Answer:
 )
 def list_payment_methods(call: Call) -> Answer:
     order = service.own(call.ctx, call.id("order_id", "ord"))
-    return Answer(MethodsOut(items=payments.methods(call.ctx, order.currency, call.query.client)))  # type: ignore[arg-type]  # the port's words
+    return Answer(MethodsOut(items=payments.methods(call.ctx, order.currency, call.query.client)))
 
 
 @router.post(

@@ -78,7 +78,7 @@ def change(ctx: Context, order_id: str, decide: Callable[[Order], Change | None]
 
 
 def serve(ctx: Context, order_id: str, fulfilment_state: str, event: str, expected: str) -> Order:
-    """A step of the service. `expected` is the state that fulfilment decided on; another one means: already moved on."""
+    """A step of the service. `expected` is the state that fulfilment decided on; in another one it has moved on."""
 
     def decide(order: Order) -> Change | None:
         if order.lines[0].fulfilment_state != expected:

@@ -1,7 +1,7 @@
 """Table `orders`: one row holds the whole order, so that every decision about it is one conditional write.
 
 pk is the owner's tag and sk the order's own half, together the order's id: a stranger's read finds nothing, and
-put-if-absent is the record of idempotency. What conditions look at stands in attributes, everything else in `d`, packed.
+put-if-absent is the record of idempotency. What conditions look at stands in attributes, everything else packed in `d`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from chalicelib.runtime.transaction import Otherwise, Transaction
 MAX_OF_ACCOUNT = 1_000
 
 
-class _DueIndex(GlobalSecondaryIndex["OrderRow"]):
+class _DueIndex(GlobalSecondaryIndex["OrderRow"]):  # type: ignore[no-untyped-call]  # untyped in PynamoDB
     """The deadline index: a shard, and the millisecond at which the sweep looks again."""
 
     class Meta:
@@ -38,7 +38,7 @@ class _DueIndex(GlobalSecondaryIndex["OrderRow"]):
     due_ms = UnicodeAttribute(range_key=True, attr_name="dm")
 
 
-class _ShopIndex(GlobalSecondaryIndex["OrderRow"]):
+class _ShopIndex(GlobalSecondaryIndex["OrderRow"]):  # type: ignore[no-untyped-call]  # untyped in PynamoDB
     """A shop's orders by the time they were placed."""
 
     class Meta:
@@ -182,12 +182,17 @@ def _order(row: OrderRow) -> Order:
         cancel_reason=d.get("cr", ""),
         kept_minor=d.get("kp", 0),
         extended=bool(d.get("x", 0)),
-        refunds=tuple(RefundRecord(*packed[:-1], approved_at=Instant(packed[-1])) for packed in d.get("rf", [])),
+        refunds=tuple(_refund(packed) for packed in d.get("rf", [])),
         timeline=tuple(Event(name, Instant(at), actor) for name, at, actor in d.get("tl", [])),
         note=d.get("nt", ""),
         last_hash=d.get("lh", ""),
         earned_at=Instant(d["ea"]) if d.get("ea") else None,
     )
+
+
+def _refund(packed: list[Any]) -> RefundRecord:
+    own_id, amount, state, reason, intent_id, tries, provider_id, approved_ms = packed
+    return RefundRecord(own_id, amount, state, reason, intent_id, tries, provider_id, Instant(approved_ms))
 
 
 def _line(order_id: str, index: int, packed: list[Any]) -> Line:

@@ -292,7 +292,7 @@ def _next_action(found: dict[str, Any]) -> dict[str, Any] | None:
 
 def _id_of(reference: Any) -> str | None:
     """Stripe gives an id, or the whole object where it was expanded."""
-    return reference["id"] if isinstance(reference, dict) else reference
+    return str(reference["id"]) if isinstance(reference, dict) else reference
 
 
 def _refund(found: dict[str, Any]) -> Refund:
