@@ -1,6 +1,6 @@
 """Creates the app and registers every slice's Blueprints; nothing else."""
 
-from chalice import Chalice
+from chalice.app import Chalice
 
 from chalicelib.booking import routes as booking
 from chalicelib.catalog import routes as catalog
