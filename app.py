@@ -7,6 +7,7 @@ from chalicelib.catalog import routes as catalog
 from chalicelib.fulfilment import routes as fulfilment
 from chalicelib.identity import routes as identity
 from chalicelib.identity.belongings import routes as belongings
+from chalicelib.notifications import handlers as notifications_jobs
 from chalicelib.orders import handlers as orders_jobs
 from chalicelib.orders import routes as orders
 from chalicelib.runtime import handlers as runtime_jobs
@@ -27,6 +28,7 @@ for blueprint in (
     orders.router.blueprint,
     orders_jobs.blueprint,
     fulfilment.router.blueprint,
+    notifications_jobs.blueprint,
     runtime_jobs.blueprint,
     search.router.blueprint,
     settlement.router.blueprint,
