@@ -80,11 +80,12 @@ def tables() -> list[Table]:
         table.ttl = table.ttl or getattr(row.Meta, "ttl_attribute", None)
         for index in row._indexes.values():
             schema = index._get_schema()
-            names = [key["AttributeName"] for key in schema["key_schema"]]
+            # PynamoDB lists the keys by name, so the partition key may come second.
+            names = {key["KeyType"]: key["AttributeName"] for key in schema["key_schema"]}
             table.indexes[schema["index_name"]] = Index(
                 schema["index_name"],
-                names[0],
-                names[1] if len(names) > 1 else None,
+                names["HASH"],
+                names.get("RANGE"),
                 schema["projection"]["ProjectionType"],
             )
             for definition in schema["attribute_definitions"]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
-from chalicelib.kernel.money import Money
+from chalicelib.kernel.money import EXPONENTS, Money
 from chalicelib.settlement.model import Line, Statement
-from chalicelib.web.schema import InstantText, MoneyOut, Output, Query, id_text
+from chalicelib.web.schema import InstantText, MoneyOut, Output, Query
 
 
 class StatementsQuery(Query):
@@ -16,8 +16,16 @@ class StatementsQuery(Query):
     cursor: str | None = Field(default=None, max_length=500)
 
 
+def _is_currency(text: str) -> str:
+    if text not in EXPONENTS:
+        raise ValueError("not a currency that Linli accepts")
+    return text
+
+
 class BalanceQuery(Query):
-    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] | None = Field(default=None, examples=["CNY"])
+    currency: Annotated[str, StringConstraints(max_length=3), AfterValidator(_is_currency)] | None = Field(
+        default=None, examples=["CNY"]
+    )
 
 
 class BalanceOut(Output):
@@ -37,7 +45,7 @@ class BalanceOut(Output):
 class StatementOut(Output):
     """One statement of a shop. opening + the net of all lines = closing; periods are half-open and leave no gap."""
 
-    id: id_text("stm")
+    id: str = Field(examples=["stm_0123456789abcdefghjkmnpqrs"])
     shop_id: str
     number: int = Field(description="Counts up from 1 in each shop", examples=[7])
     period_start: InstantText

@@ -22,8 +22,8 @@ from chalicelib.runtime.context import Actor, Context
 from chalicelib.runtime.transaction import AlreadyDone, Transaction
 from chalicelib.settlement import tables
 from chalicelib.settlement.model import (
-    TRAILING_MS,
     STATEMENT,
+    TRAILING_MS,
     Account,
     Content,
     Line,
