@@ -45,16 +45,15 @@ def calendar(shop_id: str, days: Iterable[date], *, consistent: bool = True) -> 
 
 def availability(
     ctx: Context,
-    offer_id: str,
+    page: ShopPage,
+    offer: Offer,
     begin: Instant,
     end: Instant,
     *,
     staff_id: str | None = None,
     option_ids: tuple[str, ...] = (),
-) -> tuple[list[Slot], str]:
-    """Every bookable start in [begin, end), and the shop's zone. Raises RangeTooLong, OfferNotFound, OptionsInvalid."""
-    offer = catalog.offer(ctx, offer_id)
-    page = catalog.shop_page(ctx, offer.shop_id).public()
+) -> list[Slot]:
+    """Every bookable start in [begin, end). Raises RangeTooLong, OptionsInvalid."""
     options = choose(offer, option_ids)
     zone = page.shop.zone
     # Nothing before now or past the horizon can be free: those days are not read.
@@ -63,7 +62,7 @@ def availability(
     days = [day for day in asked if today <= day <= today + timedelta(days=min(offer.horizon_days, MAX_HORIZON_DAYS))]
     taken = calendar(page.shop.id, days, consistent=False) if days else {}
     found = model.slots(page, offer, options, days, taken, ctx.now, staff_id)
-    return [slot for slot in found if begin <= slot.starts_at < end], zone
+    return [slot for slot in found if begin <= slot.starts_at < end]
 
 
 @dataclass(frozen=True)
@@ -129,14 +128,21 @@ def alternatives(ctx: Context, page: ShopPage, wish: Wish, taken: Calendar | Non
     """The three nearest free starts for a wish, on its day or, when that is full, on the days around it."""
     zone = page.shop.zone
     day = wish.start.local_date(zone)
-    found = model.slots(page, wish.offer, wish.options, [day], taken or calendar(page.shop.id, [day]), ctx.now, wish.staff_id)
+    found = model.slots(
+        page, wish.offer, wish.options, [day], taken or calendar(page.shop.id, [day]), ctx.now, wish.staff_id
+    )
     if len(found) < model.ALTERNATIVES:
         days = [day + timedelta(days=i) for i in range(-2, 4)]
         found = model.slots(
             page, wish.offer, wish.options, days, calendar(page.shop.id, days, consistent=False), ctx.now, wish.staff_id
         )
     return [
-        {"starts_at": str(s.starts_at), "ends_at": str(s.ends_at), "staff_ids": list(s.staff_ids), "remaining": s.remaining}
+        {
+            "starts_at": str(s.starts_at),
+            "ends_at": str(s.ends_at),
+            "staff_ids": list(s.staff_ids),
+            "remaining": s.remaining,
+        }
         for s in model.nearest(found, wish.start)
     ]
 
@@ -157,10 +163,10 @@ def note_days(ctx: Context, shop_id: str, blocks: Sequence[Block]) -> None:
     """Tells search until when the touched days can still be booked. Best effort after a commit; `refresh_notes` and
     the next booking of the day repair what a crash left out."""
     try:
-        page = catalog.shop_page(ctx, shop_id).public()
+        page = catalog.shop_page(ctx, shop_id)
         for day in sorted({day for block in blocks for day in model.quanta_of(block.begin, block.end, block.zone)}):
             note_day(ctx, page, day)
-    except Exception as error:  # noqa: BLE001  # a booking never fails because search could not be told
+    except Exception as error:  # a booking never fails because search could not be told
         log.warning("search was not told of a changed day", shop_id=shop_id, error=str(error))
 
 

@@ -7,12 +7,12 @@ local midnight of the day they are on, so a day of 23 or 25 hours has the same e
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 
 from chalicelib.catalog.hours import Stretch, between, common, without
 from chalicelib.catalog.model import KINDS, Offer, Shop, ShopPage, Staff, can_serve, duration_of
-from chalicelib.kernel.instant import MINUTE_MS, Instant, local_midnight
+from chalicelib.kernel.instant import DAY_MS, MINUTE_MS, Instant, local_midnight
 
 
 def day_bounds(day: date, zone_name: str) -> Stretch:
@@ -25,22 +25,29 @@ def work_stretches(shop: Shop, staff: Staff, begin: Instant, end: Instant) -> li
     found = between(shop.hours, begin, end, shop.zone)
     if staff.hours is not None:
         found = common(found, between(staff.hours, begin, end, shop.zone))
-    return without(found, [*between(staff.breaks, begin, end, shop.zone), *staff.time_off])
+    if staff.breaks.weekly or staff.breaks.exceptions:
+        found = without(found, between(staff.breaks, begin, end, shop.zone))
+    return without(found, staff.time_off)
 
 
-def _ranges(offer: Offer, staff: Staff, shop: Shop, day: date, minutes: int) -> list[tuple[int, int, int]]:
-    """(day's first millisecond, first step, last step) for each stretch that holds at least one start."""
-    begin, end = day_bounds(day, shop.zone)
+def _steps(offer: Offer, minutes: int, stretches: Iterable[Stretch], day: Stretch) -> list[tuple[int, int]]:
+    """(first step, last step) of the day's grid for each stretch that holds at least one start."""
+    begin, end = day
     before_ms = offer.buffer_before_minutes * MINUTE_MS
     whole_ms = (minutes + offer.buffer_after_minutes) * MINUTE_MS
     step_ms = offer.slot_step_minutes * MINUTE_MS
     found = []
-    for a, b in work_stretches(shop, staff, begin.plus(ms=-before_ms), end.plus(ms=whole_ms)):
+    for a, b in stretches:
         first = -(-(max(a.ms + before_ms, begin.ms) - begin.ms) // step_ms)
         last = min((b.ms - whole_ms - begin.ms) // step_ms, (end.ms - 1 - begin.ms) // step_ms)
         if first <= last:
-            found.append((begin.ms, first, last))
+            found.append((first, last))
     return found
+
+
+def _reach(offer: Offer, minutes: int, day: Stretch) -> Stretch:
+    """From the earliest to the latest moment that a block starting on the day can touch."""
+    return day[0].plus(minutes=-offer.buffer_before_minutes), day[1].plus(minutes=minutes + offer.buffer_after_minutes)
 
 
 def possible_starts(
@@ -51,23 +58,28 @@ def possible_starts(
     if not can_serve(staff, offer):
         return []
     minutes = duration_of(offer, (), staff) if duration_minutes is None else duration_minutes
+    bounds = day_bounds(day, shop.zone)
+    stretches = work_stretches(shop, staff, *_reach(offer, minutes, bounds))
     step_ms = offer.slot_step_minutes * MINUTE_MS
     return [
-        Instant(origin + step * step_ms)
-        for origin, first, last in _ranges(offer, staff, shop, day, minutes)
+        Instant(bounds[0].ms + step * step_ms)
+        for first, last in _steps(offer, minutes, stretches, bounds)
         for step in range(first, last + 1)
     ]
 
 
 def latest_start(offer: Offer, staff: Staff, shop: Shop, day: date) -> Instant | None:
     """The last of `possible_starts`, without making the list."""
+    bounds = day_bounds(day, shop.zone)
+    reach = _reach(offer, duration_of(offer, (), staff), bounds)
+    return _latest(offer, staff, bounds, work_stretches(shop, staff, *reach))
+
+
+def _latest(offer: Offer, staff: Staff, day: Stretch, stretches: Sequence[Stretch]) -> Instant | None:
     if not can_serve(staff, offer):
         return None
-    ranges = _ranges(offer, staff, shop, day, duration_of(offer, (), staff))
-    if not ranges:
-        return None
-    origin, _, last = ranges[-1]
-    return Instant(origin + last * offer.slot_step_minutes * MINUTE_MS)
+    steps = _steps(offer, duration_of(offer, (), staff), stretches, day)
+    return day[0].plus(minutes=steps[-1][1] * offer.slot_step_minutes) if steps else None
 
 
 def within_rules(offer: Offer, shop: Shop, start: Instant, now: Instant) -> bool:
@@ -84,17 +96,22 @@ def last_call(starts: Iterable[tuple[Offer, Instant | None]]) -> Instant | None:
     return max(calls, default=None)
 
 
+def last_calls(page: ShopPage, day: date) -> list[tuple[Instant, int]]:
+    """For each offer that has a start on the day: until when it can be booked, and its horizon in days. For a day
+    without bookings; the plain length of each staff member counts, without options."""
+    bounds = day_bounds(day, page.shop.zone)
+    # A service with its buffers is shorter than a day, so this reach holds every block of the day.
+    reach = bounds[0].plus(ms=-DAY_MS), bounds[1].plus(ms=DAY_MS)
+    work = [(member, work_stretches(page.shop, member, *reach)) for member in page.staff]
+    found = []
+    for offer in page.offers:
+        if KINDS[offer.kind].timed:
+            call = last_call((offer, _latest(offer, member, bounds, stretches)) for member, stretches in work)
+            if call is not None:
+                found.append((call, offer.horizon_days))
+    return found
+
+
 def bookable_until(page: ShopPage, day: date) -> Instant | None:
     """The last moment at which something of the shop can be booked for a day that has no bookings yet."""
-    return last_call(
-        (offer, latest_start(offer, member, page.shop, day))
-        for offer in page.offers
-        if KINDS[offer.kind].timed
-        for member in page.staff
-    )
-
-
-def within_horizon(page: ShopPage, day: date, now: Instant) -> bool:
-    """Whether a day is neither past nor beyond the longest horizon of the shop's offers."""
-    days = (day - now.local_date(page.shop.zone)).days
-    return 0 <= days <= max((offer.horizon_days for offer in page.offers), default=-1)
+    return max((call for call, _ in last_calls(page, day)), default=None)

@@ -279,7 +279,7 @@ class OfferOut(Output):
         return cls(
             id=offer.id,
             shop_id=offer.shop_id,
-            kind=offer.kind,  # type: ignore[arg-type]  # one of KINDS
+            kind=offer.kind,
             name=text_in(offer.name, locale),
             category=category_of(offer, page.shop),
             description=text_in(offer.description, locale),
@@ -290,7 +290,7 @@ class OfferOut(Output):
             usage_rules=[text_in(rule, locale) for rule in offer.usage_rules],
             refund_badge=offer.refund_badge,
             refund_badge_text=messages.text(locale, "catalog", f"badge_{offer.refund_badge}"),
-            confirmation=offer.confirmation,  # type: ignore[arg-type]  # one of CONFIRMATIONS
+            confirmation=offer.confirmation,
             policy=PolicyOut.of(offer.policy, locale),
             lead_minutes=offer.lead_minutes,
             horizon_days=offer.horizon_days,

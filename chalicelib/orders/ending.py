@@ -115,7 +115,7 @@ def sweep_one(ctx: Context, order_id: str) -> str:
         return resolve_due(ctx, order_id)
     except (Problem, InvalidTransition) as error:
         log.warning("due order not resolved", order_id=order_id, code=error.code)
-    except Exception as error:  # noqa: BLE001  # one bad order must not stop the sweep of all others
+    except Exception as error:  # one bad order must not stop the sweep of all others
         log.error("due order failed", error, order_id=order_id)
     saving.change(ctx, order_id, lambda o: decisions.postponed(o, ctx.now))
     return "postponed"

@@ -74,7 +74,9 @@ def _retry_parked(ctx: Context) -> int:
 
 def _due(ctx: Context) -> dict[str, int]:
     since = Instant(int(jobs.cursor("due").get("ms", 0)))
-    outcomes = Counter(ending.sweep_one(ctx, order_id) for order_id in tables.due(ctx.now, Instant(since.ms - OVERLAP_MS)))
+    outcomes = Counter(
+        ending.sweep_one(ctx, order_id) for order_id in tables.due(ctx.now, Instant(since.ms - OVERLAP_MS))
+    )
     # Everything up to now was resolved or given a later mark; had one of them raised, the cursor would have stayed.
     jobs.save_cursor("due", {"ms": ctx.now.ms})
     return dict(outcomes)

@@ -122,9 +122,9 @@ class Event:
 class Order:
     """`policy` is the snapshot: (seconds before the start, refund in bps), longest first. `terms` are frozen money.
 
-    `deadline` is when the present state ends by itself: the hold of a pending order, the merchant's time to accept a paid
-    one, the day on which a fulfilled one is closed. `due_at` is when the sweep looks at it next. `last_hash` is the hash
-    of its newest journal entry.
+    `deadline` is when the present state ends by itself: the hold of a pending order, the merchant's time to accept a
+    paid one, the day on which a fulfilled one is closed. `due_at` is when the sweep looks at it next. `last_hash` is
+    the hash of its newest journal entry.
     """
 
     id: str
@@ -192,7 +192,9 @@ class Order:
     @property
     def terminal(self) -> bool:
         """Nothing more is to happen to its money."""
-        return self.state in ("fulfilled", "completed", "cancelled", "declined") and not any(r.open for r in self.refunds)
+        return self.state in ("fulfilled", "completed", "cancelled", "declined") and not any(
+            r.open for r in self.refunds
+        )
 
     @property
     def open_charge(self) -> Charge | None:

@@ -50,7 +50,9 @@ def _place(ctx: Context, order_id: str, quote_id: str, note: str, request_hash: 
     merchant = catalog.merchant(ctx, quote.page.shop.merchant_id)
     for _ in range(_TRIES):
         blocks = booking.resolve(ctx, quote.page, quote.wishes())
-        order = _order(ctx, order_id, quote, blocks, note, request_hash, merchant.commission_bps)
+        order = _order(
+            ctx, order_id, quote, blocks, note=note, request_hash=request_hash, commission_bps=merchant.commission_bps
+        )
         try:
             _write(ctx, order, blocks)
             return order
@@ -76,7 +78,7 @@ def _write(ctx: Context, order: Order, blocks: list[Block]) -> None:
 
 
 def _order(
-    ctx: Context, order_id: str, quote: Quote, blocks: list[Block], note: str, request_hash: str, commission_bps: int
+    ctx: Context, order_id: str, quote: Quote, blocks: list[Block], *, note: str, request_hash: str, commission_bps: int
 ) -> Order:
     """A pending order with one charge, or one that needs no payment because it costs nothing."""
     shop = quote.page.shop
@@ -93,10 +95,16 @@ def _order(
         shop_id=shop.id,
         zone=shop.zone,
         state=state,
-        lines=tuple(_line(order_id, i, line, block) for i, (line, block) in enumerate(zip(quote.lines, blocks, strict=True))),
+        lines=tuple(
+            _line(order_id, i, line, block) for i, (line, block) in enumerate(zip(quote.lines, blocks, strict=True))
+        ),
         charges=() if free else (charge,),
         terms=Terms(
-            currency=quote.currency, cash_minor=quote.total_minor, coupon_minor=0, points_minor=0, commission_bps=commission_bps
+            currency=quote.currency,
+            cash_minor=quote.total_minor,
+            coupon_minor=0,
+            points_minor=0,
+            commission_bps=commission_bps,
         ),
         policy=quote.policy,
         confirmation="instant" if instant else "request",

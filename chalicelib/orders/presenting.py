@@ -11,7 +11,6 @@ from chalicelib.orders.paying import Opened
 from chalicelib.orders.quotes import Quote
 from chalicelib.orders.schemas import (
     AttemptOut,
-    MoneyOut,
     Names,
     NextAction,
     OptionOut,
@@ -23,11 +22,12 @@ from chalicelib.orders.schemas import (
     order_out,
 )
 from chalicelib.runtime.context import Context
+from chalicelib.web.schema import MoneyOut
 
 
 def names_for(ctx: Context, orders: Sequence[Order]) -> dict[str, Names]:
     """The names that each order shows, by order id. Offer versions never change, so the catalogue keeps them warm."""
-    pages = {shop_id: catalog.shop_page(ctx, shop_id) for shop_id in {order.shop_id for order in orders}}
+    pages = {shop_id: catalog.whole_page(ctx, shop_id) for shop_id in {order.shop_id for order in orders}}
     found: dict[str, Names] = {}
     for order in orders:
         page = pages[order.shop_id]

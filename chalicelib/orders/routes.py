@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from chalicelib.booking.model import ServiceTooLong, SlotTaken, SlotUnavailable
-from chalicelib.catalog.model import OfferNotFound, OptionsInvalid, StaffCannotServe
 from chalicelib.catalog import service as catalog
+from chalicelib.catalog.model import OfferNotFound, OptionsInvalid, StaffCannotServe
 from chalicelib.kernel.errors import Conflict, InvalidTransition, NotFound
 from chalicelib.kernel.instant import Instant
 from chalicelib.orders import ending, paying, placing, quotes, service
@@ -23,7 +23,6 @@ from chalicelib.orders.schemas import (
     MerchantOrdersQuery,
     MethodsOut,
     MethodsQuery,
-    MoneyOut,
     OpenPayment,
     OrderList,
     OrderOut,
@@ -42,7 +41,7 @@ from chalicelib.providers.ports import MethodRefused, ProviderUnavailable, Signa
 from chalicelib.web.auth import MEMBER, SIGNED, staff
 from chalicelib.web.cursor import open_cursor, seal
 from chalicelib.web.router import Answer, Call, Router
-from chalicelib.web.schema import Empty
+from chalicelib.web.schema import Empty, MoneyOut
 
 router = Router("orders")
 
@@ -51,7 +50,12 @@ CHANGE_ERRORS = (Changed, InvalidTransition)
 
 
 @router.post(
-    "/v1/quotes", allow=MEMBER, body=MakeQuote, answers={201: QuoteOut}, errors=QUOTE_ERRORS, summary="What it would cost"
+    "/v1/quotes",
+    allow=MEMBER,
+    body=MakeQuote,
+    answers={201: QuoteOut},
+    errors=QUOTE_ERRORS,
+    summary="What it would cost",
 )
 def make_quote(call: Call) -> Answer:
     wanted = [
@@ -142,7 +146,7 @@ def prove_order(call: Call) -> Answer:
 )
 def list_payment_methods(call: Call) -> Answer:
     order = service.own(call.ctx, call.id("order_id", "ord"))
-    return Answer(MethodsOut(items=payments.methods(call.ctx, order.currency, call.query.client)))  # type: ignore[arg-type]  # the port's words
+    return Answer(MethodsOut(items=payments.methods(call.ctx, order.currency, call.query.client)))
 
 
 @router.post(
@@ -237,7 +241,7 @@ def cancel_order(call: Call) -> Answer:
 def list_merchant_orders(call: Call) -> Answer:
     q = call.query
     actor = call.ctx.actor
-    shops = [shop.id for shop in catalog.shops_of_merchant(call.ctx, actor.merchant_id) if actor.may_act_for(shop.id)]
+    shops = [one for one in catalog.shop_ids_of_merchant(call.ctx, actor.merchant_id) if actor.may_act_for(one)]
     if q.shop_id is not None:
         if q.shop_id not in shops:
             raise NotFound

@@ -22,7 +22,9 @@ _TRIES = 8
 
 def clocks(ctx: Context) -> Clocks:
     s = ctx.settings
-    return Clocks(hold_extension=s.hold_extension_seconds, accept=s.accept_seconds, auto_complete=s.auto_complete_seconds)
+    return Clocks(
+        hold_extension=s.hold_extension_seconds, accept=s.accept_seconds, auto_complete=s.auto_complete_seconds
+    )
 
 
 def blocks_of(order: Order) -> list[Block]:
@@ -36,7 +38,9 @@ def blocks_of(order: Order) -> list[Block]:
 
 def news_of(order: Order, events: Sequence[str], now: Instant) -> list[News]:
     return [
-        News.of(event, order.id, order.version, now, order_id=order.id, account_id=order.account_id, shop_id=order.shop_id)
+        News.of(
+            event, order.id, order.version, now, order_id=order.id, account_id=order.account_id, shop_id=order.shop_id
+        )
         for event in events
     ]
 

@@ -7,11 +7,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from chalicelib.orders.model import Charge, Line, Order, tab
-from chalicelib.web.schema import Empty, Input, InstantText, MoneyOut, Output, Query, id_text
+from chalicelib.web.schema import Empty, Input, InstantText, MoneyOut, Output, Query, id_rules
 
-OfferId = id_text("ofr")
-StaffId = id_text("stf")
-OptionId = id_text("opt")
+OfferId = Annotated[str, *id_rules("ofr")]
+StaffId = Annotated[str, *id_rules("stf")]
+OptionId = Annotated[str, *id_rules("opt")]
+ShopId = Annotated[str, *id_rules("shp")]
+ChargeId = Annotated[str, *id_rules("chg")]
 Note = Annotated[str, StringConstraints(max_length=200)]
 Method = Literal["card", "alipay", "wechat_pay", "unionpay"]
 ClientKind = Literal["web", "ios", "android", "mini_program"]
@@ -28,7 +30,7 @@ class QuoteLine(Input):
 class MakeQuote(Input):
     """Either `lines`, or one line's fields at the top."""
 
-    shop_id: id_text("shp") | None = None
+    shop_id: ShopId | None = None
     lines: list[QuoteLine] = Field(default_factory=list, max_length=5)
     offer_id: OfferId | None = None
     option_ids: list[OptionId] = Field(default_factory=list, max_length=20)
@@ -221,8 +223,10 @@ class MethodsOut(Output):
 class OpenPayment(Input):
     method: Method
     client: ClientKind = "web"
-    charge_id: id_text("chg") | None = None
-    return_url: Annotated[str, StringConstraints(max_length=500, pattern=r"^(https?|[a-z][a-z0-9+.-]{1,30})://[!-~]+$")] | None = None
+    charge_id: ChargeId | None = None
+    return_url: (
+        Annotated[str, StringConstraints(max_length=500, pattern=r"^(https?|[a-z][a-z0-9+.-]{1,30})://[!-~]+$")] | None
+    ) = None
 
 
 class NextAction(Output):
@@ -301,7 +305,7 @@ def money(order: Order, minor: int) -> MoneyOut:
 
 
 def order_out(order: Order, now: str, names: Names) -> OrderOut:
-    """`names`: `shop`, `offers` by (id, version) → (name, {option id → name}), `staff` by id; in the caller's language."""
+    """`names`: `shop`, `offers` by (id, version) → (name, {option id → name}), `staff` by id; in one language."""
     lines = [_line_out(order, line, names) for line in order.lines]
     return OrderOut(
         id=order.id,
@@ -321,7 +325,8 @@ def order_out(order: Order, now: str, names: Names) -> OrderOut:
         booking=lines[0].booking,
         charges=[charge_out(order, charge) for charge in order.charges],
         refunds=[
-            RefundOut(id=r.id, amount=money(order, r.amount_minor), state=r.state, reason=r.reason) for r in order.refunds
+            RefundOut(id=r.id, amount=money(order, r.amount_minor), state=r.state, reason=r.reason)
+            for r in order.refunds
         ],
         vouchers=[],
         policy=PolicyOut.of(order.policy),

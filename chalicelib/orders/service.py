@@ -38,7 +38,9 @@ def of_merchant(ctx: Context, order_id: str) -> Order:
     return found
 
 
-def mine(ctx: Context, tab_wanted: str | None, state: str | None, after: str | None, limit: int) -> tuple[list[Order], str | None]:
+def mine(
+    ctx: Context, tab_wanted: str | None, state: str | None, after: str | None, limit: int
+) -> tuple[list[Order], str | None]:
     """The caller's orders, newest first, and the key to go on after."""
     found = [
         order
@@ -76,7 +78,7 @@ def change(ctx: Context, order_id: str, decide: Callable[[Order], Change | None]
 
 
 def serve(ctx: Context, order_id: str, fulfilment_state: str, event: str, expected: str) -> Order:
-    """A step of the service. `expected` is the state that fulfilment decided on; another one means: already moved on."""
+    """A step of the service. `expected` is the state that fulfilment decided on; in another one it has moved on."""
 
     def decide(order: Order) -> Change | None:
         if order.lines[0].fulfilment_state != expected:
@@ -97,7 +99,11 @@ def prove(order: Order) -> ledger.Proof:
         earned = order.terms.gross_minor
     else:
         earned = order.kept_minor
-    spent = order.terms.gross_minor if order.payment_state == "paid" and order.state not in ("cancelled", "declined") else earned
+    spent = (
+        order.terms.gross_minor
+        if order.payment_state == "paid" and order.state not in ("cancelled", "declined")
+        else earned
+    )
     parts = ledger.parts_of(order.terms, spent)
     facts = ledger.Facts(
         captured=order.captured_minor, refunded=order.refunded_minor, coupon=parts.coupon, points=parts.points

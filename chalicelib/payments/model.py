@@ -120,9 +120,9 @@ class RefundRecord:
     state: str
     reason: str
     intent_id: str
-    tries: int = 0
-    provider_id: str = ""
-    approved_at: Instant = Instant(0)
+    tries: int
+    provider_id: str
+    approved_at: Instant
 
     @property
     def open(self) -> bool:

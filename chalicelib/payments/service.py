@@ -55,9 +55,7 @@ def cancel_intent(ctx: Context, attempt: Attempt) -> Intent:
     return ctx.ports.payments.cancel_intent(attempt.intent_id)
 
 
-def send_refund(
-    ctx: Context, *, intent_id: str, amount: Money, order_id: str, refund_id: str, tries: int
-) -> Refund:
+def send_refund(ctx: Context, *, intent_id: str, amount: Money, order_id: str, refund_id: str, tries: int) -> Refund:
     """Asks the provider once for each try: a failed refund is asked again under its next key, a lost answer under the
     same one."""
     return ctx.ports.payments.refund(

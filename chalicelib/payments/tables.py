@@ -14,7 +14,7 @@ from chalicelib.runtime.dynamo import IntegerAttribute, Row, table_name
 KEPT_MS = 3 * DAY_MS
 
 
-class _DueIndex(GlobalSecondaryIndex["InboxRow"]):
+class _DueIndex(GlobalSecondaryIndex["InboxRow"]):  # type: ignore[no-untyped-call]  # untyped in PynamoDB
     class Meta:
         index_name = "parked"
         projection = KeysOnlyProjection()

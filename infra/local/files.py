@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import fcntl
 import json
@@ -20,16 +19,16 @@ _clock_lock = threading.Lock()
 
 
 def _random_key() -> str:
-    """Return 32 random bytes, base64: what AES-256, HMAC-SHA256 and an Ed25519 seed need."""
-    return base64.b64encode(secrets.token_bytes(32)).decode()
+    """Return 32 random bytes in hex: what AES-256 and HMAC-SHA256 need."""
+    return secrets.token_hex(32)
 
 
 # A secret that is added here later is generated into existing files at the next start; the others stay as they are.
 _SECRETS: dict[str, Callable[[], str]] = {
-    "token_signing_key": _random_key,
-    "phone_encryption_key": _random_key,
-    "phone_index_key": _random_key,
-    "quote_signing_key": _random_key,
+    "token_key_1": _random_key,
+    "phone_key": _random_key,
+    "blind_index_key": _random_key,
+    "quote_key": _random_key,
     "cursor_key": _random_key,
     "stripe_secret_key": lambda: "sk_test_" + secrets.token_hex(24),
     "stripe_webhook_secret": lambda: "whsec_" + secrets.token_hex(24),

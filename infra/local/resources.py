@@ -11,6 +11,8 @@ from typing import Any
 
 from chalice.app import Chalice, SQSEventConfig
 
+from infra.declare import tables
+
 VISIBILITY_SECONDS = 30  # shorter than in the cloud, so that a failed message is seen again while one watches
 MAX_RECEIVES = 5
 RETENTION_SECONDS = 14 * 24 * 3600
@@ -46,9 +48,18 @@ def create_queues(sqs: Any, names: Iterable[str]) -> None:
         _ensure_queue(sqs, name, keep | {"VisibilityTimeout": str(VISIBILITY_SECONDS), "RedrivePolicy": redrive}, fifo)
 
 
-def create_resources(dynamodb: Any, sqs: Any, app: Chalice) -> None:  # noqa: ARG001  (the tables' side follows)
+def create_resources(dynamodb: Any, sqs: Any, app: Chalice) -> None:
     """Create what `app` needs on the local engines; `dynamodb` and `sqs` are boto3 clients."""
+    create_tables(dynamodb)
     create_queues(sqs, queue_names(app))
+
+
+def create_tables(dynamodb: Any) -> None:
+    """Create each declared table that is not there yet."""
+    present = {name for page in dynamodb.get_paginator("list_tables").paginate() for name in page["TableNames"]}
+    for table in tables():
+        if table.name not in present:
+            dynamodb.create_table(**table.create_arguments())
 
 
 def _ensure_queue(sqs: Any, name: str, attributes: dict[str, str], fixed: dict[str, str]) -> str:

@@ -121,7 +121,7 @@ def test_300_simultaneous_connections_are_served_and_threads_do_not_mix_requests
         ("POST", "/echo", {"Content-Type": "text/plain"}, b" " * 11_000_000, 413, "payload_too_large"),
     ],
 )
-def test_a_refusal_is_a_problem_document(  # noqa: PLR0917  (pytest passes them by name)
+def test_a_refusal_is_a_problem_document(
     port: int, method: str, path: str, headers: dict[str, str], body: bytes | None, status: int, code: str
 ) -> None:
     """Whoever refuses, the server or Chalice, the shape is the API's and no stack trace shows."""

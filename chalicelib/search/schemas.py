@@ -1,0 +1,188 @@
+"""What search takes and answers. Numbers are bounded; one that is not finite or not a number is refused."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+
+from chalicelib.catalog.model import Category, text_in
+from chalicelib.catalog.schemas import KindName, PageQuery
+from chalicelib.kernel.instant import Instant
+from chalicelib.kernel.money import EXPONENTS, MAX_AMOUNT_MINOR
+from chalicelib.runtime import messages
+from chalicelib.search.model import (
+    DEFAULT_RADIUS_M,
+    MAX_RADIUS_M,
+    RATING_BANDS_CENTI,
+    Facets,
+    Hit,
+    SearchPage,
+    price_bands,
+)
+from chalicelib.web.schema import DateText, Datum, MoneyOut, Output, Position
+
+Code = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
+
+
+def _is_date(text: str) -> str:
+    date.fromisoformat(text)
+    return text
+
+
+def _parts(given: object) -> object:
+    """`include=a,b` and `include=a&include=b` mean the same."""
+    if not isinstance(given, tuple):
+        return given
+    return tuple(dict.fromkeys(name for text in given for name in str(text).split(",") if name))
+
+
+Include = Annotated[tuple[Literal["facets", "total"], ...], BeforeValidator(_parts)]
+
+
+class SearchIn(PageQuery):
+    """Without a position the city is searched, by default the home city, and hits have no distance."""
+
+    lat: float | None = Field(None, ge=-90, le=90, examples=[31.2304])
+    lng: float | None = Field(None, ge=-180, le=180, examples=[121.4737])
+    datum: Datum = "gcj02"
+    city: Code | None = Field(None, examples=["sha"])
+    radius_m: int = Field(DEFAULT_RADIUS_M, ge=1, le=MAX_RADIUS_M)
+    q: str = Field("", max_length=100, description="Every word must occur in a name of the shop or of its offers")
+    category: Code | None = Field(None, examples=["hair"])
+    kind: KindName | None = None
+    price_min_minor: int | None = Field(None, ge=0, le=MAX_AMOUNT_MINOR)
+    price_max_minor: int | None = Field(None, ge=0, le=MAX_AMOUNT_MINOR)
+    rating_min: Decimal | None = Field(None, ge=0, le=5, max_digits=4, decimal_places=2)
+    open_now: bool = Field(False, description="false: not asked for")
+    bookable_on: Annotated[DateText, AfterValidator(_is_date)] | None = Field(None, examples=["2026-11-22"])
+    has_voucher: bool = Field(False, description="false: not asked for")
+    sort: Literal["recommended", "distance", "rating", "price", "sales"] = "recommended"
+    include: Include = Field((), description="facets, total")
+
+
+class HitOut(Output):
+    """`distance_m` is null without a position; `reason` is null for an ordinary shop."""
+
+    shop_id: str = Field(examples=["shp_0123456789abcdefghjkmnpqrs"])
+    name: str
+    category: str = Field(examples=["hair"])
+    distance_m: int | None
+    rating: float = Field(examples=[4.63])
+    rating_count: int
+    price_from: MoneyOut
+    sales: int
+    address: str
+    position: Position
+    open_now: bool
+    cover_url: str | None
+    reason: str | None = Field(examples=["离您近"])
+
+    @classmethod
+    def of(cls, hit: Hit, locale: str) -> HitOut:
+        shop = hit.card.page.shop
+        return cls(
+            shop_id=shop.id,
+            name=text_in(shop.name, locale),
+            category=shop.category,
+            distance_m=hit.distance_m,
+            rating=hit.card.rating_centi / 100,
+            rating_count=shop.rating_count,
+            price_from=MoneyOut.of(hit.card.price_from),
+            sales=shop.sales,
+            address=text_in(shop.address, locale),
+            position=Position.gcj02(shop.position),
+            open_now=hit.open_now,
+            cover_url=next(iter(shop.photos), None),
+            reason=None if hit.reason is None else messages.text(locale, "search", f"reason_{hit.reason}"),
+        )
+
+
+class FacetOut(Output):
+    """How many shops have this value when every other filter stays as it is."""
+
+    value: str
+    name: str
+    count: int
+
+
+class PriceFacetOut(FacetOut):
+    """Both ends belong to the band; without an upper one it is open."""
+
+    price_min_minor: int
+    price_max_minor: int | None
+
+
+class FacetsOut(Output):
+    category: list[FacetOut]
+    kind: list[FacetOut]
+    price: list[PriceFacetOut]
+    rating: list[FacetOut]
+    open_now: list[FacetOut]
+
+    @classmethod
+    def of(cls, facets: Facets, categories: list[Category], currency: str, locale: str) -> FacetsOut:
+        names = {category.code: text_in(category.name, locale) for category in categories}
+        ranked = sorted(facets.category.items(), key=lambda item: (-item[1], item[0]))
+        return cls(
+            category=[FacetOut(value=code, name=names.get(code, code), count=count) for code, count in ranked],
+            kind=[
+                FacetOut(value=kind, name=messages.text(locale, "search", f"kind_{kind}"), count=count)
+                for kind, count in facets.kind.items()
+            ],
+            price=_prices(facets, currency),
+            rating=[
+                FacetOut(value=f"{low / 100:g}", name=f"≥ {low / 100:g}", count=facets.rating[low])
+                for low in RATING_BANDS_CENTI
+            ],
+            open_now=[
+                FacetOut(
+                    value=str(is_open).lower(),
+                    name=messages.text(locale, "search", "open" if is_open else "closed"),
+                    count=facets.open_now.get(is_open, 0),
+                )
+                for is_open in (True, False)
+            ],
+        )
+
+
+def _prices(facets: Facets, currency: str) -> list[PriceFacetOut]:
+    lows = price_bands(currency)
+    scale = 10 ** EXPONENTS[currency]
+    found = []
+    for low, following in zip(lows, [*lows[1:], None], strict=True):
+        name = f"{low // scale}+" if following is None else f"{low // scale}–{following // scale}"
+        found.append(
+            PriceFacetOut(
+                value=str(low),
+                name=name,
+                count=facets.price.get(low, 0),
+                price_min_minor=low,
+                price_max_minor=None if following is None else following - 1,
+            )
+        )
+    return found
+
+
+class SearchOut(Output):
+    """`facets` and `total` only when asked for with `include`; `server_time` is the time of `open_now`."""
+
+    items: list[HitOut]
+    next_cursor: str | None
+    facets: FacetsOut | None
+    total: int | None
+    server_time: str
+
+    @classmethod
+    def of(
+        cls, page: SearchPage, next_cursor: str | None, facets: FacetsOut | None, now: Instant, locale: str
+    ) -> SearchOut:
+        return cls(
+            items=[HitOut.of(hit, locale) for hit in page.hits],
+            next_cursor=next_cursor,
+            facets=facets,
+            total=page.total,
+            server_time=str(now),
+        )
