@@ -10,6 +10,8 @@ from chalicelib.identity.belongings import routes as belongings
 from chalicelib.notifications import handlers as notifications_jobs
 from chalicelib.orders import handlers as orders_jobs
 from chalicelib.orders import routes as orders
+from chalicelib.reconciliation import handlers as reconciliation_jobs
+from chalicelib.reconciliation import routes as reconciliation
 from chalicelib.runtime import handlers as runtime_jobs
 from chalicelib.search import routes as search
 from chalicelib.settlement import handlers as settlement_jobs
@@ -33,5 +35,7 @@ for blueprint in (
     search.router.blueprint,
     settlement.router.blueprint,
     settlement_jobs.blueprint,
+    reconciliation.router.blueprint,
+    reconciliation_jobs.blueprint,
 ):
     app.register_blueprint(blueprint)
