@@ -140,12 +140,10 @@ def tables() -> list[Table]:
         table.ttl = table.ttl or getattr(row.Meta, "ttl_attribute", None)
         for index in row._indexes.values():
             schema = index._get_schema()
-            names = [key["AttributeName"] for key in schema["key_schema"]]
+            # In PynamoDB's schema the keys stand in the order of their names.
+            keys = {key["KeyType"]: key["AttributeName"] for key in schema["key_schema"]}
             table.indexes[schema["index_name"]] = Index(
-                schema["index_name"],
-                names[0],
-                names[1] if len(names) > 1 else None,
-                schema["projection"]["ProjectionType"],
+                schema["index_name"], keys["HASH"], keys.get("RANGE"), schema["projection"]["ProjectionType"]
             )
             for definition in schema["attribute_definitions"]:
                 table.types[definition["AttributeName"]] = definition["AttributeType"]
