@@ -6,10 +6,13 @@ from chalicelib.booking import routes as booking
 from chalicelib.catalog import routes as catalog
 from chalicelib.fulfilment import routes as fulfilment
 from chalicelib.identity import routes as identity
+from chalicelib.identity.belongings import routes as belongings
 from chalicelib.orders import handlers as orders_jobs
 from chalicelib.orders import routes as orders
 from chalicelib.runtime import handlers as runtime_jobs
 from chalicelib.search import routes as search
+from chalicelib.settlement import handlers as settlement_jobs
+from chalicelib.settlement import routes as settlement
 from chalicelib.web import routes as web
 
 app = Chalice(app_name="linli")
@@ -18,6 +21,7 @@ app.api.binary_types = []
 for blueprint in (
     web.router.blueprint,
     identity.router.blueprint,
+    belongings.router.blueprint,
     catalog.router.blueprint,
     booking.router.blueprint,
     orders.router.blueprint,
@@ -25,5 +29,7 @@ for blueprint in (
     fulfilment.router.blueprint,
     runtime_jobs.blueprint,
     search.router.blueprint,
+    settlement.router.blueprint,
+    settlement_jobs.blueprint,
 ):
     app.register_blueprint(blueprint)
