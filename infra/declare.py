@@ -195,5 +195,5 @@ def _refuse_doubles(names: Iterable[str]) -> None:
 def stack(app: Any = None) -> Stack:
     """The Stack of an app; of ours when none is given."""
     if app is None:
-        from app import app
+        app = import_module("app").app
     return Stack(tuple(tables()), tuple(queues()), tuple(functions(app)))

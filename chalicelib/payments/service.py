@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from chalicelib.kernel.instant import Instant
 from chalicelib.kernel.money import Money
 from chalicelib.payments import tables
@@ -72,6 +74,16 @@ def park(ctx: Context, event_id: str, object_id: str, reason: str, tries: int = 
 def verify(ctx: Context, raw: bytes, headers: dict[str, str]) -> ProviderEvent:
     """A webhook's fact. Raises SignatureInvalid unless it is genuine and fresh."""
     return ctx.ports.payments.verify(raw, headers, ctx.now)
+
+
+def parked() -> Iterator[Parked]:
+    """The facts that wait to be applied."""
+    return tables.parked()
+
+
+def settle_parked(fact: Parked) -> None:
+    """It was applied after all, or it never will be: nobody asks for it again."""
+    tables.settle_parked(fact)
 
 
 def expired(fact: Parked, now: Instant) -> bool:
