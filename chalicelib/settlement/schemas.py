@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints
 
 from chalicelib.kernel.money import Money
 from chalicelib.settlement.model import Line, Statement
-from chalicelib.web.schema import InstantText, MoneyOut, Output, Query, id_text
+from chalicelib.web.schema import InstantText, MoneyOut, Output, Query, id_rules
 
 
 class StatementsQuery(Query):
@@ -37,7 +37,7 @@ class BalanceOut(Output):
 class StatementOut(Output):
     """One statement of a shop. opening + the net of all lines = closing; periods are half-open and leave no gap."""
 
-    id: id_text("stm")
+    id: Annotated[str, *id_rules("stm")]
     shop_id: str
     number: int = Field(description="Counts up from 1 in each shop", examples=[7])
     period_start: InstantText
