@@ -48,7 +48,6 @@ os.environ.update(
 
 
 def pytest_unconfigure() -> None:
-    _aws.stop()
     _process.kill()
     _process.wait()
 
