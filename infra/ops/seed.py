@@ -40,14 +40,17 @@ class SeedReport:
 
 
 def seed_if_empty(ctx: Context) -> SeedReport:
-    """What this run added. Safe to run again, after a crash as well."""
-    mark = jobs.cursor(_JOB)
-    if mark.get("done"):
+    """Seeds unless the demo is complete or the catalogue holds cities that no seeding put there."""
+    if not jobs.cursor(_JOB) and catalog.cities(ctx):
         return SeedReport(seeded=False)
-    if not mark:
-        if catalog.cities(ctx):
-            return SeedReport(seeded=False)
-        jobs.save_cursor(_JOB, {"done": 0})
+    return seed(ctx)
+
+
+def seed(ctx: Context) -> SeedReport:
+    """Puts the demo city beside whatever is there, unless it was completed before. What this run added."""
+    if jobs.cursor(_JOB).get("done"):
+        return SeedReport(seeded=False)
+    jobs.save_cursor(_JOB, {"done": 0})
     for category in demo_city.CATEGORIES:
         catalog.put_category(ctx, category)
     catalog.put_city(ctx, demo_city.CITY)
