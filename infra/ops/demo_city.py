@@ -292,7 +292,8 @@ def _team(shop: Shop, place: Place, number: int, menu: Menu, offers: tuple[Offer
 
 
 def _without(hours: Hours, weekday: int) -> Hours:
-    return Hours({day: times for day, times in hours.weekly.items() if day != weekday}, hours.exceptions)
+    """The shop's week less a day of rest; on holidays the shop's own hours decide."""
+    return Hours({day: times for day, times in hours.weekly.items() if day != weekday})
 
 
 def _breaks(place: Place, i: int) -> Hours:

@@ -15,6 +15,7 @@ from chalicelib.identity import service as identity
 from chalicelib.kernel.errors import Stale
 from chalicelib.runtime import jobs
 from chalicelib.runtime.context import Context
+from chalicelib.runtime.entry import system_context
 from infra.ops import demo_city
 
 CONSUMER_PHONE = "+8613800000001"
@@ -39,15 +40,19 @@ class SeedReport:
     accounts: int = 0
 
 
-def seed_if_empty(ctx: Context) -> SeedReport:
-    """What this run added. Safe to run again, after a crash as well."""
-    mark = jobs.cursor(_JOB)
-    if mark.get("done"):
+def seed_if_empty(ctx: Context | None = None) -> SeedReport:
+    """Seeds unless the demo is complete or the catalogue holds cities that no seeding put there."""
+    ctx = ctx or system_context()
+    if not jobs.cursor(_JOB) and catalog.cities(ctx):
         return SeedReport(seeded=False)
-    if not mark:
-        if catalog.cities(ctx):
-            return SeedReport(seeded=False)
-        jobs.save_cursor(_JOB, {"done": 0})
+    return seed(ctx)
+
+
+def seed(ctx: Context) -> SeedReport:
+    """Puts the demo city beside whatever is there, unless it was completed before. What this run added."""
+    if jobs.cursor(_JOB).get("done"):
+        return SeedReport(seeded=False)
+    jobs.save_cursor(_JOB, {"done": 0})
     for category in demo_city.CATEGORIES:
         catalog.put_category(ctx, category)
     catalog.put_city(ctx, demo_city.CITY)
