@@ -1,12 +1,13 @@
 """Creates the app and registers every slice's Blueprints; nothing else."""
 
-from chalice import Chalice
+from chalice.app import Chalice
 
 from chalicelib.booking import routes as booking
 from chalicelib.catalog import routes as catalog
 from chalicelib.fulfilment import routes as fulfilment
 from chalicelib.identity import routes as identity
 from chalicelib.identity.belongings import routes as belongings
+from chalicelib.notifications import handlers as notifications_jobs
 from chalicelib.orders import handlers as orders_jobs
 from chalicelib.orders import routes as orders
 from chalicelib.reconciliation import handlers as reconciliation_jobs
@@ -29,6 +30,7 @@ for blueprint in (
     orders.router.blueprint,
     orders_jobs.blueprint,
     fulfilment.router.blueprint,
+    notifications_jobs.blueprint,
     runtime_jobs.blueprint,
     search.router.blueprint,
     settlement.router.blueprint,

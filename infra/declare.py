@@ -140,13 +140,10 @@ def tables() -> list[Table]:
         table.ttl = table.ttl or getattr(row.Meta, "ttl_attribute", None)
         for index in row._indexes.values():
             schema = index._get_schema()
-            # PynamoDB lists the keys by attribute name; which one is which says KeyType.
+            # In PynamoDB's schema the keys stand in the order of their names.
             keys = {key["KeyType"]: key["AttributeName"] for key in schema["key_schema"]}
             table.indexes[schema["index_name"]] = Index(
-                schema["index_name"],
-                keys["HASH"],
-                keys.get("RANGE"),
-                schema["projection"]["ProjectionType"],
+                schema["index_name"], keys["HASH"], keys.get("RANGE"), schema["projection"]["ProjectionType"]
             )
             for definition in schema["attribute_definitions"]:
                 table.types[definition["AttributeName"]] = definition["AttributeType"]
@@ -198,5 +195,5 @@ def _refuse_doubles(names: Iterable[str]) -> None:
 def stack(app: Any = None) -> Stack:
     """The Stack of an app; of ours when none is given."""
     if app is None:
-        from app import app
+        app = import_module("app").app
     return Stack(tuple(tables()), tuple(queues()), tuple(functions(app)))

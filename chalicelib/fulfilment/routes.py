@@ -5,9 +5,9 @@ from __future__ import annotations
 from chalicelib.fulfilment import service
 from chalicelib.fulfilment.model import TooEarly, TooLate
 from chalicelib.kernel.errors import InvalidTransition
+from chalicelib.orders.model import Changed
 from chalicelib.orders.presenting import present
 from chalicelib.orders.schemas import OrderOut
-from chalicelib.orders.tables import Changed
 from chalicelib.web.auth import staff
 from chalicelib.web.router import Answer, Call, Router
 from chalicelib.web.schema import Empty

@@ -5,7 +5,7 @@ from __future__ import annotations
 from chalicelib.kernel.errors import InvalidTransition, Problem, Unavailable
 from chalicelib.orders import decisions, paying, saving, tables
 from chalicelib.orders.decisions import Change
-from chalicelib.orders.model import ORDER, CancelTooLate, Order
+from chalicelib.orders.model import ORDER, CancelTooLate, Changed, Order
 from chalicelib.payments.model import PaymentProcessing
 from chalicelib.providers.ports import PROCESSING
 from chalicelib.runtime import log
@@ -34,7 +34,7 @@ def cancel(ctx: Context, order: Order, by: str) -> Order:
                 continue
         try:
             return saving.write(ctx, order, decisions.cancelled(order, by, ctx.now))
-        except tables.Changed:
+        except Changed:
             order = saving.change(ctx, order.id, lambda _: None)
     raise Unavailable(retry_after_seconds=1)
 

@@ -11,7 +11,6 @@ from chalicelib.kernel.errors import Unavailable
 from chalicelib.kernel.instant import DAY_MS, Instant
 from chalicelib.orders import ending, paying, tables
 from chalicelib.payments import service as payments
-from chalicelib.payments import tables as inbox
 from chalicelib.runtime import entry, jobs, log
 from chalicelib.runtime.context import Context
 from chalicelib.runtime.outbox import News
@@ -55,7 +54,7 @@ def _poll(ctx: Context) -> int:
 def _retry_parked(ctx: Context) -> int:
     """Asks the provider again for each parked object, and applies what it is by now."""
     done = 0
-    for fact in inbox.parked():
+    for fact in payments.parked():
         try:
             if fact.object_id.startswith("pi_"):
                 paying.apply_intent(ctx, ctx.ports.payments.fetch_intent(fact.object_id))
@@ -67,7 +66,7 @@ def _retry_parked(ctx: Context) -> int:
             log.error("a parked fact was never claimed by an order", object_id=fact.object_id)
         except Unavailable:
             continue
-        inbox.settle_parked(fact)
+        payments.close_parked(fact)
         done += 1
     return done
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from chalicelib.catalog.model import refund_bps
-from chalicelib.kernel.errors import Conflict, Gone, Invalid
+from chalicelib.kernel.errors import Conflict, Gone, Invalid, Unavailable
 from chalicelib.kernel.instant import Instant
 from chalicelib.kernel.money import BPS, half_up
 from chalicelib.kernel.states import StateMachine
@@ -51,6 +51,12 @@ class QuoteChanged(Conflict):
     """Price, policy or offer changed since the quote: ask for a new one."""
 
     code = "quote_changed"
+
+
+class Changed(Unavailable):
+    """Somebody else moved the order between the read and the write."""
+
+    code = "order_changed"
 
 
 class CancelTooLate(Conflict):

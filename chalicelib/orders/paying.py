@@ -10,7 +10,7 @@ from chalicelib.kernel import ids
 from chalicelib.kernel.errors import Gone, IdempotencyKeyReused, NotFound, Problem, Unavailable
 from chalicelib.kernel.money import Money
 from chalicelib.orders import decisions, saving, tables
-from chalicelib.orders.model import Charge, Order
+from chalicelib.orders.model import Changed, Charge, Order
 from chalicelib.payments import service as payments
 from chalicelib.payments.model import (
     MAX_ATTEMPTS,
@@ -173,7 +173,7 @@ def apply_intent(ctx: Context, intent: Intent) -> Order:
                     log.info("late payment cannot revive the order", order_id=order.id)
             change = decisions.intent_fact(order, intent, ctx.now, saving.clocks(ctx), provider)
             return order if change is None else saving.write(ctx, order, change)
-        except tables.Changed:
+        except Changed:
             continue
     raise Unavailable(retry_after_seconds=1)
 

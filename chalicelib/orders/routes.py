@@ -8,7 +8,7 @@ from chalicelib.catalog.model import OfferNotFound, OptionsInvalid, StaffCannotS
 from chalicelib.kernel.errors import Conflict, InvalidTransition, NotFound
 from chalicelib.kernel.instant import Instant
 from chalicelib.orders import ending, paying, placing, quotes, service
-from chalicelib.orders.model import CancelTooLate, QuoteChanged, QuoteExpired, QuoteInvalid
+from chalicelib.orders.model import CancelTooLate, Changed, QuoteChanged, QuoteExpired, QuoteInvalid
 from chalicelib.orders.paying import HoldExpired
 from chalicelib.orders.presenting import present, present_all, present_attempt, present_quote
 from chalicelib.orders.quotes import KindNotOnSale, OneShopOnly, StartMissing
@@ -34,7 +34,6 @@ from chalicelib.orders.schemas import (
     Received,
     money,
 )
-from chalicelib.orders.tables import Changed
 from chalicelib.payments import service as payments
 from chalicelib.payments.model import AlreadyPaid, MethodUnavailable, PaymentProcessing, TooManyAttempts
 from chalicelib.providers.ports import MethodRefused, ProviderUnavailable, SignatureInvalid

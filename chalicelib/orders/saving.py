@@ -11,7 +11,7 @@ from chalicelib.kernel.instant import Instant
 from chalicelib.ledger import service as ledger
 from chalicelib.orders import decisions, tables
 from chalicelib.orders.decisions import Change, Clocks
-from chalicelib.orders.model import Order
+from chalicelib.orders.model import Changed, Order
 from chalicelib.runtime import outbox
 from chalicelib.runtime.context import Context
 from chalicelib.runtime.outbox import News
@@ -46,7 +46,7 @@ def news_of(order: Order, events: Sequence[str], now: Instant) -> list[News]:
 
 
 def write(ctx: Context, before: Order, change: Change, *, due_by: Instant | None = None) -> Order:
-    """The order as it now stands. Raises tables.Changed when somebody else moved it, SlotTaken when a claim fails."""
+    """The order as it now stands. Raises Changed when somebody else moved it, SlotTaken when a claim fails."""
     after, entries = decisions.chained(change, before, ctx.now)
     tx = Transaction()
     tables.save(tx, before, after, due_by=due_by)
@@ -83,6 +83,6 @@ def change(
             return before
         try:
             return write(ctx, before, wanted, due_by=due_by)
-        except tables.Changed:
+        except Changed:
             continue
     raise Unavailable(retry_after_seconds=1)

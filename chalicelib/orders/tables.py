@@ -15,10 +15,9 @@ from pynamodb.attributes import UnicodeAttribute
 from pynamodb.indexes import GlobalSecondaryIndex, KeysOnlyProjection
 
 from chalicelib.kernel import ids
-from chalicelib.kernel.errors import Unavailable
 from chalicelib.kernel.instant import Instant
 from chalicelib.ledger.model import Terms
-from chalicelib.orders.model import Booking, Charge, Discount, Event, Line, Order
+from chalicelib.orders.model import Booking, Changed, Charge, Discount, Event, Line, Order
 from chalicelib.payments.model import Attempt, RefundRecord, attempt_id
 from chalicelib.runtime.dynamo import IntegerAttribute, PackedAttribute, Row, table_name
 from chalicelib.runtime.settings import settings
@@ -307,12 +306,6 @@ def save(tx: Transaction, before: Order, after: Order, *, due_by: Instant | None
     if due_by is not None:
         condition &= OrderRow.deadline_ms <= due_by.ms
     tx.put(_row(after), condition, Changed())
-
-
-class Changed(Unavailable):
-    """Somebody else moved the order between the read and the write."""
-
-    code = "order_changed"
 
 
 def size_of(one: Order) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from chalicelib.kernel.instant import Instant
 from chalicelib.kernel.money import Money
 from chalicelib.payments import tables
@@ -67,6 +69,16 @@ def park(ctx: Context, event_id: str, object_id: str, reason: str, tries: int = 
     """Keeps a fact that could not be applied, so that the webhook can be answered 200 and nothing is forgotten."""
     log.warning("fact parked", event_id=event_id, object_id=object_id, reason=reason)
     tables.park(Parked(ctx.ports.payments.name, object_id, event_id, reason, ctx.now, tries))
+
+
+def parked() -> Iterator[Parked]:
+    """Facts that are still waiting for their order."""
+    return tables.parked()
+
+
+def close_parked(fact: Parked) -> None:
+    """It was applied after all, or its time is over: it is not tried again."""
+    tables.close_parked(fact)
 
 
 def verify(ctx: Context, raw: bytes, headers: dict[str, str]) -> ProviderEvent:

@@ -147,6 +147,18 @@ def test_the_tables_of_the_template_are_those_of_the_engine(stack: Stack, templa
         assert asked["TableName"] == f"linli-prod-{table.short}"
 
 
+def test_an_index_is_asked_by_the_key_that_its_class_declares(stack: Stack) -> None:
+    """PynamoDB lists an index's keys by name; which of them is the partition must not depend on how it is called."""
+    asked = {
+        (row.Meta.table_name, index.Meta.index_name): index._hash_key_attribute().attr_name
+        for row in declare._rows()
+        for index in row._indexes.values()
+    }
+    built = {(table.name, index.name): index.pk for table in stack.tables for index in table.indexes.values()}
+    assert built == asked
+    assert {("linli-orders", "due"), ("linli-ledger_journal", "posted")} <= set(built)
+
+
 def _shape(table: dict[str, Any]) -> dict[str, Any]:
     indexes = sorted(table.get("GlobalSecondaryIndexes") or [], key=lambda index: index["IndexName"])
     return {
