@@ -143,6 +143,11 @@ def block_of(offer: Offer, shop: Shop, staff_id: str, chair_id: str, start: Inst
     )
 
 
+def longest(offer: Offer, staff: Staff) -> int:
+    """Minutes of the offer with every option that makes it longer."""
+    return duration_of(offer, tuple(o for o in offer.options if o.duration_delta_minutes > 0), staff)
+
+
 def _free(calendar: Calendar, resource_id: str, begin: Instant, end: Instant, zone: str) -> bool:
     return not any(
         quanta & calendar.get(day, {}).get(resource_id, frozenset())

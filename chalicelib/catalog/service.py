@@ -34,7 +34,7 @@ from chalicelib.kernel.errors import Conflict, Invalid, InvalidTransition, NotFo
 from chalicelib.runtime.context import Context
 from chalicelib.runtime.transaction import MAX_OPERATIONS, Transaction
 
-_TRIES = 6
+_TRIES = 12
 _PAGE_OPERATIONS = 6  # of one transaction, beside offers and staff
 _REMEMBERED = 2_000
 _PLACES_SECONDS = 60
@@ -272,7 +272,7 @@ def _write(ctx: Context, shop_id: str, change: Callable[[ShopPage | None], ShopP
             _commit(before, after, lock)
             return
         except _PageChanged:
-            time.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311  # not a secret
+            time.sleep(random.uniform(0, 0.01 * 2 ** min(attempt, 4)))  # noqa: S311  # not a secret
     raise Unavailable(retry_after_seconds=1)
 
 

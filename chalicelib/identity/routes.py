@@ -33,7 +33,7 @@ from chalicelib.identity.schemas import (
     SessionOut,
     WechatIn,
 )
-from chalicelib.providers.ports import ProviderUnavailable, WechatCodeInvalid
+from chalicelib.providers.ports import ProviderUnavailable, SmsRefused, WechatCodeInvalid
 from chalicelib.web.auth import MEMBER, PUBLIC
 from chalicelib.web.router import Answer, Call, Router
 
@@ -45,7 +45,7 @@ router = Router("identity")
     allow=PUBLIC,
     body=OtpIn,
     answers={202: OtpOut},
-    errors=(PhoneCountryUnsupported, OtpResendTooSoon, OtpLimit, OtpBudgetSpent, ProviderUnavailable),
+    errors=(PhoneCountryUnsupported, OtpResendTooSoon, OtpLimit, OtpBudgetSpent, SmsRefused, ProviderUnavailable),
     summary="Send a sign-in code to a phone",
     description="The same answer for known and unknown phones.",
 )

@@ -11,6 +11,8 @@ from chalicelib.ledger.model import Entry, MerchantBalance, ProviderLine
 from chalicelib.runtime.transaction import AlreadyDone, Transaction
 
 PENDING = "L.merchant_pending:"
+# How far back a job reads when it runs for the first time ever; afterwards its cursor says where to go on.
+FIRST_LOOK_DAYS = 60
 # The merchant index trails its table by seconds, and an entry's time is its request's; an hour covers both.
 _SETTLED_DOWN_MS = HOUR_MS
 

@@ -66,7 +66,7 @@ def _retry_parked(ctx: Context) -> int:
             log.error("a parked fact was never claimed by an order", object_id=fact.object_id)
         except Unavailable:
             continue
-        payments.settle_parked(fact)
+        payments.close_parked(fact)
         done += 1
     return done
 

@@ -71,19 +71,19 @@ def park(ctx: Context, event_id: str, object_id: str, reason: str, tries: int = 
     tables.park(Parked(ctx.ports.payments.name, object_id, event_id, reason, ctx.now, tries))
 
 
-def verify(ctx: Context, raw: bytes, headers: dict[str, str]) -> ProviderEvent:
-    """A webhook's fact. Raises SignatureInvalid unless it is genuine and fresh."""
-    return ctx.ports.payments.verify(raw, headers, ctx.now)
-
-
 def parked() -> Iterator[Parked]:
-    """The facts that wait to be applied."""
+    """Facts that are still waiting for their order."""
     return tables.parked()
 
 
-def settle_parked(fact: Parked) -> None:
-    """It was applied after all, or it never will be: nobody asks for it again."""
-    tables.settle_parked(fact)
+def close_parked(fact: Parked) -> None:
+    """It was applied after all, or its time is over: it is not tried again."""
+    tables.close_parked(fact)
+
+
+def verify(ctx: Context, raw: bytes, headers: dict[str, str]) -> ProviderEvent:
+    """A webhook's fact. Raises SignatureInvalid unless it is genuine and fresh."""
+    return ctx.ports.payments.verify(raw, headers, ctx.now)
 
 
 def expired(fact: Parked, now: Instant) -> bool:

@@ -61,7 +61,7 @@ def parked(limit: int = 200) -> Iterator[Parked]:
             yield Parked(provider, object_id, row.sk, row.reason, Instant(row.received_ms), row.tries)
 
 
-def settle_parked(fact: Parked) -> None:
+def close_parked(fact: Parked) -> None:
     """It was applied after all, or nothing is left to apply: it leaves the index and stays readable."""
     row = InboxRow(f"{fact.provider}#{fact.object_id}", fact.event_id)
     row.update([InboxRow.open.remove()], InboxRow.pk.exists())

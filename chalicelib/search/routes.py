@@ -37,7 +37,7 @@ def search(call: Call) -> Answer:
     if page.facets is not None:
         currency = service.currency(call.ctx, query)
         facets = FacetsOut.of(page.facets, catalog.categories(call.ctx), currency, call.ctx.locale)
-    body = SearchOut.of(page, cursor.seal(scope, page.next_key), facets, call.ctx.now, call.ctx.locale)
+    body = SearchOut.of(page, cursor.seal(scope, page.next_key), facets, call.ctx.locale)
     return Answer(body, headers={"Cache-Control": "private, no-cache"})
 
 

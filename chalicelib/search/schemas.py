@@ -10,7 +10,6 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from chalicelib.catalog.model import Category, text_in
 from chalicelib.catalog.schemas import KindName, PageQuery
-from chalicelib.kernel.instant import Instant
 from chalicelib.kernel.money import EXPONENTS, MAX_AMOUNT_MINOR
 from chalicelib.runtime import messages
 from chalicelib.search.model import (
@@ -167,22 +166,18 @@ def _prices(facets: Facets, currency: str) -> list[PriceFacetOut]:
 
 
 class SearchOut(Output):
-    """`facets` and `total` only when asked for with `include`; `server_time` is the time of `open_now`."""
+    """`facets` and `total` only when asked for with `include`."""
 
     items: list[HitOut]
     next_cursor: str | None
     facets: FacetsOut | None
     total: int | None
-    server_time: str
 
     @classmethod
-    def of(
-        cls, page: SearchPage, next_cursor: str | None, facets: FacetsOut | None, now: Instant, locale: str
-    ) -> SearchOut:
+    def of(cls, page: SearchPage, next_cursor: str | None, facets: FacetsOut | None, locale: str) -> SearchOut:
         return cls(
             items=[HitOut.of(hit, locale) for hit in page.hits],
             next_cursor=next_cursor,
             facets=facets,
             total=page.total,
-            server_time=str(now),
         )

@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
 from chalicelib.kernel import ids
 from chalicelib.kernel.instant import HOUR_MS, Instant, local_midnight
@@ -189,6 +190,12 @@ def packed(line: Line) -> list[int | str]:
         line.psp_fee,
         line.net,
     ]
+
+
+def unpacked(row: list[Any]) -> Line:
+    """The line that `packed` made this list of."""
+    order_id, event, n, at, kind, *amounts = row
+    return Line(order_id, event, n, Instant(at), kind, *amounts)
 
 
 def closed_with(statement: Statement, content: Content) -> Statement:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
-from chalicelib.kernel.money import Money
+from chalicelib.kernel.money import EXPONENTS, Money
 from chalicelib.settlement.model import Line, Statement
 from chalicelib.web.schema import InstantText, MoneyOut, Output, Query, id_rules
 
@@ -16,8 +16,16 @@ class StatementsQuery(Query):
     cursor: str | None = Field(default=None, max_length=500)
 
 
+def _is_currency(text: str) -> str:
+    if text not in EXPONENTS:
+        raise ValueError("not a currency that Linli accepts")
+    return text
+
+
 class BalanceQuery(Query):
-    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] | None = Field(default=None, examples=["CNY"])
+    currency: Annotated[str, StringConstraints(max_length=3), AfterValidator(_is_currency)] | None = Field(
+        default=None, examples=["CNY"]
+    )
 
 
 class BalanceOut(Output):

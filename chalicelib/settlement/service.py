@@ -22,8 +22,8 @@ from chalicelib.runtime.context import Actor, Context
 from chalicelib.runtime.transaction import AlreadyDone, Transaction
 from chalicelib.settlement import tables
 from chalicelib.settlement.model import (
-    TRAILING_MS,
     STATEMENT,
+    TRAILING_MS,
     Account,
     Content,
     Line,
@@ -67,7 +67,8 @@ def settle(ctx: Context) -> dict[str, int]:
 def _discover(ctx: Context) -> None:
     """Notes accounts that the journal names since the last run. What an index shows late is seen again."""
     until = ctx.now
-    since = Instant(max(0, int(jobs.cursor(JOB).get("until", _first_look(ctx).ms)) - TRAILING_MS))
+    first_look = ctx.now.plus(days=-ledger.FIRST_LOOK_DAYS)
+    since = Instant(int(jobs.cursor(JOB).get("until", first_look.ms)) - TRAILING_MS)
     known = {_key(account): (account, first) for account, first in tables.agenda().items()}
     fresh: dict[tuple[str, str, str], tuple[Account, Instant]] = {}
     for entry in ledger.posted_between(since, until):
@@ -79,11 +80,6 @@ def _discover(ctx: Context) -> None:
             fresh[_key(account)] = (account, before[1] if before else entry.at)
     tables.note(dict(fresh.values()))
     jobs.save_cursor(JOB, {"until": until.ms})
-
-
-def _first_look(ctx: Context) -> Instant:
-    """Where the first run ever begins to read: nothing of ours is older."""
-    return ctx.now.plus(days=-400)
 
 
 def _key(account: Account) -> tuple[str, str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from pynamodb.attributes import UnicodeAttribute
@@ -12,10 +13,11 @@ from chalicelib.kernel.instant import Instant
 from chalicelib.kernel.page import Page
 from chalicelib.runtime.dynamo import IntegerAttribute, PackedAttribute, Row, query_all, table_name
 from chalicelib.runtime.transaction import Transaction
-from chalicelib.settlement.model import LINES_IN_CHUNK, Account, Content, Line, Statement, packed
+from chalicelib.settlement.model import LINES_IN_CHUNK, Account, Content, Line, Statement, packed, unpacked
 
 _AGENDA = "agenda"
 _HASH_IN_KEY = 16
+PAGE_ROWS = 100
 
 
 class ClosedIndex(GlobalSecondaryIndex["HeaderRow"]):  # type: ignore[no-untyped-call]  # untyped in PynamoDB
@@ -27,9 +29,8 @@ class ClosedIndex(GlobalSecondaryIndex["HeaderRow"]):  # type: ignore[no-untyped
     closed = UnicodeAttribute(range_key=True, attr_name="cs")
 
 
-class HeaderRow(Row):
-    """pk merchant, sk `<shop>#<currency>#<number>`. Its being there is the fence: one statement of an account is open
-    at a time. `merchant` and `closed` (`<ms>#<id>`) stand once it is closed and put it into the index."""
+class _StatementsRow(Row):
+    """All rows share the table, so all must know its index; only closed headers carry its keys."""
 
     class Meta:
         table_name = table_name("settlement_statements")
@@ -37,6 +38,12 @@ class HeaderRow(Row):
     of_merchant = ClosedIndex()
     merchant = UnicodeAttribute(attr_name="mk", null=True)
     closed = UnicodeAttribute(attr_name="cs", null=True)
+
+
+class HeaderRow(_StatementsRow):
+    """pk merchant, sk `<shop>#<currency>#<number>`. Its being there is the fence: one statement of an account is open
+    at a time. `merchant` and `closed` (`<ms>#<id>`) stand once it is closed and put it into the index."""
+
     id = UnicodeAttribute(attr_name="id")
     state = UnicodeAttribute(attr_name="st")
     zone = UnicodeAttribute(attr_name="z")
@@ -50,23 +57,17 @@ class HeaderRow(Row):
     hash = UnicodeAttribute(attr_name="h", null=True)
 
 
-class ChunkRow(Row):
+class ChunkRow(_StatementsRow):
     """pk statement, sk `<hash>#line#0000` or `<hash>#wait#0000`: the content's hash is in the key, so that chunks of
     two runs which saw different things never mix; the closed header says whose count."""
-
-    class Meta:
-        table_name = table_name("settlement_statements")
 
     merchant_id = UnicodeAttribute(attr_name="m")
     header = UnicodeAttribute(attr_name="hk")
     data = PackedAttribute(attr_name="d")
 
 
-class AgendaRow(Row):
+class AgendaRow(_StatementsRow):
     """pk `agenda`, sk `<merchant>#<shop>#<currency>`: an account that has earned something."""
-
-    class Meta:
-        table_name = table_name("settlement_statements")
 
     zone = UnicodeAttribute(attr_name="z")
     first = IntegerAttribute(attr_name="f")
@@ -161,20 +162,16 @@ def close(tx: Transaction, statement: Statement, now: Instant) -> None:
 
 
 def statements_of(merchant_id: str, shop_ids: tuple[str, ...], after: str | None, limit: int) -> Page[Statement]:
-    """A31 closed statements of a merchant, newest first; of some shops only where any are named."""
+    """A36 closed statements of a merchant, newest first; of some shops only where any are named."""
     older = HeaderRow.closed < after if after else None
-    mine = None
-    for shop_id in shop_ids:
-        one = HeaderRow.sk.startswith(f"{shop_id}#")
-        mine = one if mine is None else mine | one
-    rows = list(
-        HeaderRow.of_merchant.query(merchant_id, older, filter_condition=mine, scan_index_forward=False, limit=limit)
-    )
-    return Page([_statement(row) for row in rows], rows[-1].closed if len(rows) == limit else None)
+    rows = HeaderRow.of_merchant.query(merchant_id, older, scan_index_forward=False, page_size=PAGE_ROWS)
+    mine = (row for row in rows if not shop_ids or row.sk.partition("#")[0] in shop_ids)
+    found = list(islice(mine, limit))
+    return Page([_statement(row) for row in found], str(found[-1].closed) if len(found) == limit else None)
 
 
 def find(statement_id: str) -> Statement | None:
-    """A32 a closed statement by its id, through its chunks."""
+    """A37 a closed statement by its id, through its chunks."""
     for chunk in ChunkRow.query(statement_id, limit=1, consistent_read=True):
         for row in HeaderRow.query(chunk.merchant_id, HeaderRow.sk == chunk.header, consistent_read=True):
             return _statement(row) if row.state == "closed" else None
@@ -188,17 +185,17 @@ def _chunks(statement: Statement, kind: str) -> Iterator[list[Any]]:
 
 
 def lines_of(statement: Statement) -> list[Line]:
-    """A33 the lines of a closed statement, as they stand on it."""
-    return [Line(*row[:3], Instant(row[3]), *row[4:]) for row in _chunks(statement, "line")]
+    """A38 the lines of a closed statement, as they stand on it."""
+    return [unpacked(row) for row in _chunks(statement, "line")]
 
 
 def waiting_of(statement: Statement) -> list[tuple[str, str, int]]:
-    """A33 (order, event, n) of each entry that a closed statement left to the next."""
+    """A38 (order, event, n) of each entry that a closed statement left to the next."""
     return [(order_id, event, n) for order_id, event, n in _chunks(statement, "wait")]
 
 
 def agenda() -> dict[Account, Instant]:
-    """A34 every account that may have something to settle, with the time of the first entry it was noted for."""
+    """A39 every account that may have something to settle, with the time of the first entry it was noted for."""
     found = {}
     for row in query_all(AgendaRow, _AGENDA):
         merchant_id, shop_id, currency = row.sk.split("#")

@@ -1,4 +1,7 @@
-"""SMS through Amazon SNS."""
+"""Text messages through Amazon SNS.
+
+Source: https://docs.aws.amazon.com/sns/latest/api/API_Publish.html and its list of errors.
+"""
 
 from __future__ import annotations
 
@@ -6,28 +9,43 @@ import os
 from functools import cached_property
 from typing import Any
 
-from chalicelib.providers.ports import ProviderUnavailable
+from chalicelib.providers.ports import ProviderUnavailable, SmsRefused
+from chalicelib.runtime import log
+from chalicelib.runtime.settings import settings
+
+# The number itself is the trouble: it is none, or its owner has opted out.
+_REFUSED = {"InvalidParameter", "InvalidParameterException", "OptedOut", "OptedOutException"}
 
 
-class Sns:
-    """Satisfies `ports.SmsSender`. SNS knows no dedupe key for a telephone number: a repeated call sends again, so the
-    caller's own receipt is what keeps a text from going out twice."""
+class SnsSender:
+    """Satisfies `ports.SmsSender`. SNS knows no dedupe key: a message is sent once as far as its receipt can tell, so
+    a call whose answer is lost is not repeated in here."""
 
     @cached_property
     def _client(self) -> Any:
         import boto3
         from botocore.config import Config
 
-        # One try: SNS may have sent before its answer was lost, and botocore's own retry would send it again.
         config = Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 1})
         return boto3.client("sns", region_name=os.environ.get("AWS_DEFAULT_REGION", "us-east-1"), config=config)
 
-    def send(self, *, to: str, text: str, template: str, dedupe_key: str) -> str:  # noqa: ARG002  # see the class
-        """Sends at once and returns SNS's message id. Raises ProviderUnavailable for any refusal of AWS."""
+    def send(self, *, to: str, text: str, template: str, dedupe_key: str) -> str:  # noqa: ARG002  # the port's words
+        """Returns SNS's message id. Raises SmsRefused or ProviderUnavailable; neither names the number or the text."""
         from botocore.exceptions import BotoCoreError, ClientError
 
-        kind = {"AWS.SNS.SMS.SMSType": {"DataType": "String", "StringValue": "Transactional"}}
+        attributes = {
+            "AWS.SNS.SMS.SenderID": {"DataType": "String", "StringValue": settings().sms_sender_id},
+            "AWS.SNS.SMS.SMSType": {"DataType": "String", "StringValue": "Transactional"},
+        }
         try:
-            return str(self._client.publish(PhoneNumber=to, Message=text, MessageAttributes=kind)["MessageId"])
-        except (BotoCoreError, ClientError) as error:
-            raise ProviderUnavailable from error
+            answer = self._client.publish(PhoneNumber=to, Message=text, MessageAttributes=attributes)
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            if code in _REFUSED:
+                raise SmsRefused from None
+            log.warning("SNS did not take a message", code=code, template=template)
+            raise ProviderUnavailable(retry_after_seconds=5) from None
+        except BotoCoreError as error:
+            log.warning("SNS did not answer", error=type(error).__name__, template=template)
+            raise ProviderUnavailable(retry_after_seconds=5) from None
+        return str(answer["MessageId"])
