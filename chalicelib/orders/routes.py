@@ -235,6 +235,7 @@ def cancel_order(call: Call) -> Answer:
     allow=staff("orders.read"),
     query=MerchantOrdersQuery,
     answers={200: OrderList},
+    errors=(NotFound,),
     summary="The merchant's orders, oldest first",
 )
 def list_merchant_orders(call: Call) -> Answer:
