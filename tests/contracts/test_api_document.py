@@ -11,7 +11,6 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 import app as _app  # noqa: F401  # registers every operation
-from chalicelib.kernel.errors import Problem, all_problems
 from chalicelib.web import openapi
 from chalicelib.web.problems import MEDIA_TYPE
 from chalicelib.web.router import OPERATIONS, Operation
@@ -57,7 +56,7 @@ def test_it_has_an_example_of_every_json_body_and_each_fits_its_model(operation:
     shown = described(operation)
     if operation.body is not None:
         example = shown["requestBody"]["content"]["application/json"]["example"]
-        assert operation.body.model_validate(example).model_dump(exclude_unset=True)is not None
+        operation.body.model_validate(example)
     for status, model in operation.answers.items():
         if model is not None:
             example = shown["responses"][str(status)]["content"]["application/json"]["example"]
@@ -93,13 +92,3 @@ def test_what_must_be_sent_is_declared(operation: Operation) -> None:
 @each_operation()
 def test_a_read_documents_that_it_may_be_unchanged(operation: Operation) -> None:
     assert ("304" in described(operation)["responses"]) == (operation.method == "GET")
-
-
-def test_every_problem_is_answered_by_some_operation_or_is_the_gateways() -> None:
-    """A code that no operation declares would be undocumented the day it is seen."""
-    shown = {problem for operation in OPERATIONS for problem in openapi.errors_of(operation)}
-    hidden = {problem.code for problem in all_problems() if problem not in shown and problem is not Problem}
-    assert hidden == {
-        "method_not_allowed",  # answered before there is an operation
-        "gone_without_a_trace",
-    }
