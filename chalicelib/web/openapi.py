@@ -88,9 +88,15 @@ def build() -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": components,
+            "examples": {problem.code: {"value": _problem_example(problem)} for problem in _problems()},
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
         },
     }
+
+
+def _problems() -> list[type[errors.Problem]]:
+    found = {problem.code: problem for operation in OPERATIONS for problem in errors_of(operation)}
+    return [found[code] for code in sorted(found)]
 
 
 def _operation(operation: Operation, references: dict[Any, Any], components: dict[str, Any]) -> dict[str, Any]:
@@ -200,7 +206,7 @@ def _responses(operation: Operation, references: dict[Any, Any], components: dic
                             {"properties": {"code": {"enum": [p.code for p in group]}}},
                         ]
                     },
-                    "examples": {p.code: {"value": _problem_example(p)} for p in group},
+                    "examples": {p.code: {"$ref": f"#/components/examples/{p.code}"} for p in group},
                 }
             },
         }

@@ -71,7 +71,8 @@ def test_every_error_code_is_documented_with_its_words(operation: Operation) -> 
         answer = shown[str(problem.status)]
         codes = answer["content"][MEDIA_TYPE]["schema"]["allOf"][1]["properties"]["code"]["enum"]
         assert problem.code in codes
-        assert answer["content"][MEDIA_TYPE]["examples"][problem.code]["value"]["title"]
+        where = answer["content"][MEDIA_TYPE]["examples"][problem.code]["$ref"].rpartition("/")[2]
+        assert document()["components"]["examples"][where]["value"]["code"] == problem.code
         assert f"`{problem.code}`" in answer["description"]
 
 
