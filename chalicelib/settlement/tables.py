@@ -185,13 +185,8 @@ def _chunks(statement: Statement, kind: str) -> Iterator[list[Any]]:
 
 
 def lines_of(statement: Statement) -> list[Line]:
-<<<<<<< HEAD
-    """A28 the lines of a closed statement, as they stand on it."""
-    return [unpacked(row) for row in _chunks(statement, "line")]
-=======
     """A33 the lines of a closed statement, as they stand on it."""
-    return [Line(*row[:3], Instant(row[3]), *row[4:]) for row in _chunks(statement, "line")]
->>>>>>> infra
+    return [unpacked(row) for row in _chunks(statement, "line")]
 
 
 def waiting_of(statement: Statement) -> list[tuple[str, str, int]]:
