@@ -225,10 +225,12 @@ def _standing_of(order_id: str, as_of: Instant) -> Standing:
     lines = [line for line in ledger.lines_of(order_id) if line.matched_at <= as_of]
     usable = {line.ref for line in lines if line.available_on <= as_of}
     paid = [entry for entry in entries if entry.on("A.psp:") > 0]
+    moves = sorted((entry for entry in entries if moves_pending(entry)), key=lambda entry: (entry.at, entry.id))
     return Standing(
         available=all(entry.ref in usable for entry in paid),
+        last_moved=moves[-1].at if moves else BEGINNING,
         psp_fee=sum(line.fee_minor for line in lines),
-        last_moved=max((entry.at for entry in entries if moves_pending(entry)), default=BEGINNING),
+        first_moved=moves[0].id if moves else "",
     )
 
 
