@@ -48,7 +48,7 @@ from chalicelib.web.schema import Empty
 MAX_BODY_BYTES = 256 * 1024
 MAX_WEBHOOK_BYTES = 1024 * 1024
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,80}")
+_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 Idempotency = Literal["none", "accepted", "required"]
 
