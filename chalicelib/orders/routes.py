@@ -54,6 +54,15 @@ CHANGE_ERRORS = (Changed, InvalidTransition)
     body=MakeQuote,
     answers={201: QuoteOut},
     errors=QUOTE_ERRORS,
+    example={
+        "lines": [
+            {
+                "offer_id": "ofr_0123456789abcdefghjkmnpqrs",
+                "starts_at": "2026-11-23T02:00:00.000Z",
+                "staff_id": "stf_0123456789abcdefghjkmnpqrs",
+            }
+        ]
+    },
     summary="What it would cost",
 )
 def make_quote(call: Call) -> Answer:
@@ -235,6 +244,7 @@ def cancel_order(call: Call) -> Answer:
     allow=staff("orders.read"),
     query=MerchantOrdersQuery,
     answers={200: OrderList},
+    errors=(NotFound,),
     summary="The merchant's orders, oldest first",
 )
 def list_merchant_orders(call: Call) -> Answer:

@@ -15,6 +15,7 @@ from chalicelib.identity import service as identity
 from chalicelib.kernel.errors import Stale
 from chalicelib.runtime import jobs
 from chalicelib.runtime.context import Context
+from chalicelib.runtime.entry import system_context
 from infra.ops import demo_city
 
 CONSUMER_PHONE = "+8613800000001"
@@ -39,8 +40,9 @@ class SeedReport:
     accounts: int = 0
 
 
-def seed_if_empty(ctx: Context) -> SeedReport:
+def seed_if_empty(ctx: Context | None = None) -> SeedReport:
     """Seeds unless the demo is complete or the catalogue holds cities that no seeding put there."""
+    ctx = ctx or system_context()
     if not jobs.cursor(_JOB) and catalog.cities(ctx):
         return SeedReport(seeded=False)
     return seed(ctx)

@@ -1,4 +1,4 @@
-"""The adapters of a stage in the cloud, against moto, which the whole session stands in."""
+"""The secret of a stage in the cloud, against moto, which the whole session stands in."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from chalicelib.kernel import ids
-from chalicelib.providers.ports import WechatCodeInvalid
 from chalicelib.providers.secrets.aws import LIFETIME_SECONDS, SecretsManager
-from chalicelib.providers.wechat_login.off import Off
 
 REGION = "us-east-1"
 
@@ -87,9 +85,3 @@ def test_what_is_known_serves_while_aws_does_not_answer(manager: Any, name: str)
     assert secrets.get("token_key_1") == "one"
     with pytest.raises(ClientError):
         SecretsManager(name).get("token_key_1")
-
-
-def test_nobody_signs_in_by_wechat_where_it_is_off(manager: Any, name: str) -> None:
-    """The users of one machine must not exist in the cloud."""
-    with pytest.raises(WechatCodeInvalid):
-        Off(SecretsManager(name)).code_to_user("any")
