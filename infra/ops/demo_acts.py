@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -128,7 +129,7 @@ def place(cast: Cast, starts_at: str, staff_id: str | None = None) -> tuple[Json
     """An order and its quote; the same request sent twice is one order."""
     wanted = {"offer_id": cast.offer["id"], "starts_at": starts_at, **({"staff_id": staff_id} if staff_id else {})}
     quote = cast.customer.post("/v1/quotes", wanted, expect=201)
-    key = f"demo-{quote['id'][-40:]}"
+    key = secrets.token_hex(12)
     order = cast.customer.ask("POST", "/v1/orders", {"quote_id": quote["id"]}, key=key, expect=201).body
     again = cast.customer.ask("POST", "/v1/orders", {"quote_id": quote["id"]}, key=key, expect=201)
     once = again.body["id"] == order["id"] and again.headers.get("Idempotent-Replayed") == "true"
@@ -242,10 +243,10 @@ def cancel(cast: Cast, order: Json) -> Json:
 
     def refunded() -> Json | None:
         seen = dict(customer.get(f"/v1/orders/{order['id']}"))
-        return seen if seen["refund_state"] in ("refunded", "failed") else None
+        return seen if seen["refunds"] and all(one["state"] == "succeeded" for one in seen["refunds"]) else None
 
     done = stage.wait_for("the refund arrives", refunded, seconds=20, every_seconds=0.2)
-    back = sum(one["amount"]["amount_minor"] for one in done["refunds"] if one["state"] == "succeeded")
+    back = sum(one["amount"]["amount_minor"] for one in done["refunds"])
     stage.check(back == offered["refund"]["amount_minor"], f"{yuan(back)} went back by {done['refunds'][0]['id']}", done)
     text = stage.wait_for("the SMS", lambda: stage.sms(customer.phone, "order.refunded", since))
     stage.check(True, f"📱 {text}")
@@ -285,9 +286,9 @@ def damage(cast: Cast, kept: Json, refunded: Json) -> list[str]:
     gone = _line_of(stage, _intent(stage, kept["attempt_id"]), "charges")
     wrong = _line_of(stage, _intent(stage, refunded["attempt_id"]), "refunds")
     stage.provider("DELETE", f"/local/balance_transactions/{gone}")
-    stage.say(f"deleted  {gone}: the payment of {kept['id']}")
+    stage.say(f"deleted  {gone}: the payment of {short(kept['id'])}")
     stage.provider("POST", f"/local/balance_transactions/{wrong}", {"amount_delta": 1})
-    stage.say(f"altered  {wrong}: the refund of {refunded['id']}, by ¥0.01")
+    stage.say(f"altered  {wrong}: the refund of {short(refunded['id'])}, by ¥0.01")
     return [gone, wrong]
 
 
@@ -302,7 +303,7 @@ def find_damage(cast: Cast, kept: Json, refunded: Json) -> None:
         table.add_column(name, no_wrap=True)
     for one in found:
         ours, theirs = (yuan(one[side]) if one[side] else "—" for side in ("ours", "theirs"))
-        table.add_row(f"   {one['kind']}", one["order_id"] or "—", ours, theirs, f"{one['age_seconds'] / 3600:.1f} h")
+        table.add_row(f"   {one['kind']}", short(one["order_id"]), ours, theirs, f"{one['age_seconds'] / 3600:.1f} h")
     stage.show(table)
     kinds = {one["order_id"]: one["kind"] for one in found}
     stage.check(len(found) == cast.open_before + 2, "there are two differences more", found)
@@ -319,6 +320,11 @@ def repair(cast: Cast, lines: list[str], kept: Json, refunded: Json) -> None:
     mine = [one["kind"] for one in repaired if one["order_id"] in (kept["id"], refunded["id"])]
     stage.check(sorted(mine) == ["amount", "missing_there"], "both are repaired", repaired)
     stage.check(len(open_differences(cast)) == cast.open_before, "0 differences", repaired)
+
+
+def short(order_id: str | None) -> str:
+    """An order's id as short as a table needs it; "—" for none."""
+    return f"ord_…{order_id[-6:]}" if order_id else "—"
 
 
 def restore(cast: Cast, lines: list[str]) -> None:
