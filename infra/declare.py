@@ -1,15 +1,24 @@
-"""The Stack: what Linli runs on, read from the code that uses it. The rest of `infra` is made from this value."""
+"""The Stack: what Linli runs on, read from the code that uses it. The rest of `infra` is made from this value.
+
+Tables come from the rows, queues from `runtime.resources`, functions and schedules from `app.event_sources`. Names in
+the Stack are short (`outbox`, `notify`); a stage adds its prefix when something is made of them.
+"""
 
 from __future__ import annotations
 
-import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import chalicelib
+from chalicelib.runtime import resources
 from chalicelib.runtime.dynamo import Row
+from chalicelib.runtime.settings import settings
+
+API = "api_handler"
+"""Chalice's name of the function behind all HTTP routes."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +39,12 @@ class Table:
     indexes: dict[str, Index] = field(default_factory=dict)
     ttl: str | None = None
     types: dict[str, str] = field(default_factory=lambda: {"pk": "S", "sk": "S"})
+    modules: set[str] = field(default_factory=set)
+
+    @property
+    def short(self) -> str:
+        """The name without this process's prefix."""
+        return self.name.removeprefix(settings().table_prefix)
 
     def create_arguments(self) -> dict[str, Any]:
         """What CreateTable takes."""
@@ -58,16 +73,60 @@ def _keys(pk: str, sk: str | None) -> list[dict[str, str]]:
     return found + ([{"AttributeName": sk, "KeyType": "RANGE"}] if sk else [])
 
 
+@dataclass(frozen=True)
+class Queue:
+    """A queue and the one behind it, which takes what failed `max_receives` times."""
+
+    name: str
+    timeout_seconds: int
+    visibility_seconds: int
+    max_receives: int
+
+    @property
+    def dead_letter_name(self) -> str:
+        return f"{self.name}-dead"
+
+
+@dataclass(frozen=True)
+class Function:
+    """One function: the API, a consumer of one queue, or a schedule. `handler` is `<module>.<name>`."""
+
+    name: str
+    handler: str
+    queue: str = ""
+    schedule: str = ""
+
+    @property
+    def module(self) -> str:
+        return self.handler.rpartition(".")[0]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Everything that a deployment is made of, each part sorted by name."""
+
+    tables: tuple[Table, ...]
+    queues: tuple[Queue, ...]
+    functions: tuple[Function, ...]
+
+    @property
+    def schedules(self) -> tuple[Function, ...]:
+        return tuple(function for function in self.functions if function.schedule)
+
+
 def import_everything() -> None:
     """Loads every module that declares tables, so that their rows are known."""
-    for module in pkgutil.walk_packages(chalicelib.__path__, "chalicelib."):
-        if module.name.rpartition(".")[2] in {"tables", "outbox", "jobs", "rate"}:
-            import_module(module.name)
+    root = Path(chalicelib.__path__[0])
+    for path in sorted(root.rglob("*.py")):
+        if "table_name(" in path.read_text(encoding="utf-8"):
+            import_module(".".join(("chalicelib", *path.relative_to(root).with_suffix("").parts)))
 
 
 def _rows(root: type[Row] = Row) -> Iterator[type[Row]]:
     for child in root.__subclasses__():
-        yield child
+        # A row of a test is no part of the Stack.
+        if child.__module__.startswith("chalicelib."):
+            yield child
         yield from _rows(child)
 
 
@@ -77,16 +136,64 @@ def tables() -> list[Table]:
     found: dict[str, Table] = {}
     for row in _rows():
         table = found.setdefault(row.Meta.table_name, Table(row.Meta.table_name))
+        table.modules.add(row.__module__)
         table.ttl = table.ttl or getattr(row.Meta, "ttl_attribute", None)
         for index in row._indexes.values():
             schema = index._get_schema()
-            names = [key["AttributeName"] for key in schema["key_schema"]]
+            # In PynamoDB's schema the keys stand in the order of their names.
+            keys = {key["KeyType"]: key["AttributeName"] for key in schema["key_schema"]}
             table.indexes[schema["index_name"]] = Index(
-                schema["index_name"],
-                names[0],
-                names[1] if len(names) > 1 else None,
-                schema["projection"]["ProjectionType"],
+                schema["index_name"], keys["HASH"], keys.get("RANGE"), schema["projection"]["ProjectionType"]
             )
             for definition in schema["attribute_definitions"]:
                 table.types[definition["AttributeName"]] = definition["AttributeType"]
     return [found[name] for name in sorted(found)]
+
+
+def queues() -> list[Queue]:
+    """Every queue, by its short name."""
+    return [
+        Queue(queue.name, queue.timeout_seconds, queue.visibility_seconds, queue.max_receives)
+        for queue in sorted(resources.QUEUES, key=lambda queue: queue.name)
+    ]
+
+
+def functions(app: Any) -> list[Function]:
+    """The API and every event source of a Chalice app. Raises ValueError for a consumer of an undeclared queue, a
+    second consumer of one queue, and any other kind of source."""
+    from chalice.app import ScheduledEventConfig, SQSEventConfig
+
+    short = {queue.full_name: queue.name for queue in resources.QUEUES}
+    found = [Function(API, "app.app")]
+    for source in app.event_sources:
+        if isinstance(source, SQSEventConfig):
+            if source.queue not in short:
+                raise ValueError(f"{source.handler_string} consumes {source.queue!r}, which QUEUES does not declare")
+            found.append(Function(source.name, source.handler_string, queue=short[source.queue]))
+        elif isinstance(source, ScheduledEventConfig):
+            found.append(Function(source.name, source.handler_string, schedule=_expression(source)))
+        else:
+            raise ValueError(f"{source.handler_string}: an event source of this kind is not known here")
+    _refuse_doubles(function.queue for function in found if function.queue)
+    _refuse_doubles(function.name for function in found)
+    return sorted(found, key=lambda function: function.name)
+
+
+def _expression(source: Any) -> str:
+    expression = source.schedule_expression
+    return str(expression) if isinstance(expression, str) else str(expression.to_string())
+
+
+def _refuse_doubles(names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise ValueError(f"{name!r} is declared twice")
+        seen.add(name)
+
+
+def stack(app: Any = None) -> Stack:
+    """The Stack of an app; of ours when none is given."""
+    if app is None:
+        app = import_module("app").app
+    return Stack(tuple(tables()), tuple(queues()), tuple(functions(app)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -55,9 +56,9 @@ def _route_of(path: str) -> tuple[re.Match[str], str]:
 
 
 class Client:
-    """`token` is sent as the bearer; every other header is given per call."""
+    """`token` is sent as the bearer (a callable makes a fresh one for each call); other headers are given per call."""
 
-    def __init__(self, token: str = "", *, language: str = "en") -> None:
+    def __init__(self, token: str | Callable[[], str] = "", *, language: str = "en") -> None:
         self.token = token
         self.language = language
 
@@ -78,8 +79,9 @@ class Client:
         parts = urlsplit(target)
         match, resource = _route_of(parts.path)
         sent = {"Accept-Language": self.language, "Content-Type": "application/json"}
-        if self.token:
-            sent["Authorization"] = f"Bearer {self.token}"
+        token = self.token() if callable(self.token) else self.token
+        if token:
+            sent["Authorization"] = f"Bearer {token}"
         sent.update({name.replace("_", "-"): value for name, value in (headers or {}).items()})
         raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         event = {

@@ -12,8 +12,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from moto import mock_aws
 
-from tests import engine
+from tests import engine, world
 
 _DATA = Path(tempfile.mkdtemp(prefix="linli-test-"))
 SECRETS = {
@@ -29,6 +30,7 @@ SECRETS = {
 
 _process, _port = engine.start()
 engine.use(_port)
+_aws = mock_aws()
 os.environ.update(
     AWS_ACCESS_KEY_ID="test",
     AWS_SECRET_ACCESS_KEY="test",
@@ -36,6 +38,8 @@ os.environ.update(
     LINLI_STAGE="test",
     LINLI_SECRETS_FILE=str(_DATA / "secrets.json"),
     LINLI_SMS_INBOX=str(_DATA / "sms.sqlite"),
+    LINLI_CLOCK_FILE=str(_DATA / "clock"),
+    LINLI_STRIPE_BASE_URL=world.start(SECRETS, _DATA / "clock"),
     LINLI_RATE_ADDRESS_MINUTE="1000000",
     LINLI_RATE_ACCOUNT_MINUTE="1000000",
     LINLI_OTP_PER_ADDRESS_HOUR="1000000",
@@ -51,4 +55,11 @@ def pytest_unconfigure() -> None:
 @pytest.fixture(scope="session", autouse=True)
 def tables() -> None:
     """The tables of the whole Stack. Tests keep apart by their own ids, as tenants do."""
+    from app import app
+    from chalicelib.runtime import resources
+    from infra.local.resources import create_queues, queue_names
+
+    # SQS and SNS are moto's; DynamoDB is the engine, whose address moto does not know and lets pass.
+    _aws.start()
     engine.create_tables()
+    create_queues(resources.sqs(), queue_names(app))

@@ -23,7 +23,9 @@ MAX_DAYS = 31
 MAX_SLOTS = 2_000
 ALTERNATIVES = 3
 
-SLOT = StateMachine("slot", "claimed", {"claimed": {"release": "released", "move": "moved"}, "released": {}, "moved": {}})
+SLOT = StateMachine(
+    "slot", "claimed", {"claimed": {"release": "released", "move": "moved"}, "released": {}, "moved": {}}
+)
 
 
 class SlotTaken(Conflict):
@@ -141,6 +143,11 @@ def block_of(offer: Offer, shop: Shop, staff_id: str, chair_id: str, start: Inst
     )
 
 
+def longest(offer: Offer, staff: Staff) -> int:
+    """Minutes of the offer with every option that makes it longer."""
+    return duration_of(offer, tuple(o for o in offer.options if o.duration_delta_minutes > 0), staff)
+
+
 def _free(calendar: Calendar, resource_id: str, begin: Instant, end: Instant, zone: str) -> bool:
     return not any(
         quanta & calendar.get(day, {}).get(resource_id, frozenset())
@@ -160,7 +167,13 @@ def free_chair(offer: Offer, calendar: Calendar, block: Block) -> str | None:
 
 
 def can_take(
-    offer: Offer, shop: Shop, staff: Staff, options: tuple[Option, ...], calendar: Calendar, start: Instant, now: Instant
+    offer: Offer,
+    shop: Shop,
+    staff: Staff,
+    options: tuple[Option, ...],
+    calendar: Calendar,
+    start: Instant,
+    now: Instant,
 ) -> Block | None:
     """The block that a booking would take with this staff member, or None when the calendar does not allow it."""
     minutes = duration_of(offer, options, staff)
@@ -200,9 +213,7 @@ def slots(
     return [slot for start in sorted(found) if (slot := _slot(page, offer, calendar, start, found[start]))][:MAX_SLOTS]
 
 
-def _slot(
-    page: ShopPage, offer: Offer, calendar: Calendar, start: Instant, able: list[tuple[str, int]]
-) -> Slot | None:
+def _slot(page: ShopPage, offer: Offer, calendar: Calendar, start: Instant, able: list[tuple[str, int]]) -> Slot | None:
     minutes = min(length for _, length in able)
     remaining = len(able)
     if offer.chair_ids:

@@ -35,14 +35,14 @@ def _instant(text: str, zone: str, field: str) -> Instant:
     summary="Starts that can be booked",
 )
 def offer_availability(call: Call) -> Answer:
-    offer = catalog.offer(call.ctx, call.id("offer_id", "ofr"))
-    zone = catalog.shop_page(call.ctx, offer.shop_id).shop.zone
+    page, offer = catalog.offer_on_sale(call.ctx, call.id("offer_id", "ofr"), consistent=False)
+    zone = page.shop.zone
     begin = _instant(call.query.from_, zone, "from")
     end = _instant(call.query.to, zone, "to")
     if end <= begin:
         raise Invalid(errors=[{"field": "to", "message": "must come after from"}])
-    found, zone = service.availability(
-        call.ctx, offer.id, begin, end, staff_id=call.query.staff_id, option_ids=call.query.option_ids
+    found = service.availability(
+        call.ctx, page, offer, begin, end, staff_id=call.query.staff_id, option_ids=call.query.option_ids
     )
     return Answer(
         AvailabilityOut(items=[SlotOut.of(slot) for slot in found], time_zone=zone, server_time=str(call.ctx.now))

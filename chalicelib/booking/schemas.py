@@ -10,7 +10,9 @@ from chalicelib.web.schema import Output, Query
 
 class AvailabilityQuery(Query):
     from_: str = Field(alias="from", max_length=40, description="An instant, or a date in the shop's zone; inclusive")
-    to: str = Field(max_length=40, description="An instant, or a date in the shop's zone; exclusive, at most 31 days on")
+    to: str = Field(
+        max_length=40, description="An instant, or a date in the shop's zone; exclusive, at most 31 days on"
+    )
     staff_id: str | None = Field(None, max_length=40)
     option_ids: tuple[str, ...] = Field((), max_length=20)
 

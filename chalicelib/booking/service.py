@@ -8,6 +8,7 @@ from datetime import date, timedelta
 
 from chalicelib.booking import model, tables
 from chalicelib.booking.model import Block, Calendar, RangeTooLong, Slot, SlotTaken, SlotUnavailable
+from chalicelib.catalog import schedule
 from chalicelib.catalog import service as catalog
 from chalicelib.catalog.model import (
     MAX_HORIZON_DAYS,
@@ -25,6 +26,8 @@ from chalicelib.runtime.context import Context
 from chalicelib.runtime.transaction import Transaction
 from chalicelib.search import service as search
 
+_NOTE_TRIES = 4
+
 
 def days_between(begin: Instant, end: Instant, zone: str) -> list[date]:
     """Local days that [begin, end) touches. Raises RangeTooLong beyond 31."""
@@ -36,34 +39,32 @@ def days_between(begin: Instant, end: Instant, zone: str) -> list[date]:
     return [first + timedelta(days=i) for i in range(max(count, 0))]
 
 
-def calendar(shop_id: str, days: Iterable[date], *, consistent: bool = True) -> Calendar:
-    """What is taken on these local days and, for blocks over midnight, on the days around them."""
-    wanted = set(days)
-    around = wanted | {day + timedelta(days=1) for day in wanted} | {day - timedelta(days=1) for day in wanted}
-    return {day: tables.day(shop_id, day, consistent=consistent).busy for day in sorted(around)}
+def calendar(page: ShopPage, offers: Iterable[Offer], days: Iterable[date], *, consistent: bool = True) -> Calendar:
+    """What is taken on these local days, and on those that a service starting on them can reach into."""
+    wanted = sorted(_days_touched(page, offers, days))
+    return {day: tables.day(page.shop.id, day, consistent=consistent).busy for day in wanted}
 
 
 def availability(
     ctx: Context,
-    offer_id: str,
+    page: ShopPage,
+    offer: Offer,
     begin: Instant,
     end: Instant,
     *,
     staff_id: str | None = None,
     option_ids: tuple[str, ...] = (),
-) -> tuple[list[Slot], str]:
-    """Every bookable start in [begin, end), and the shop's zone. Raises RangeTooLong, OfferNotFound, OptionsInvalid."""
-    offer = catalog.offer(ctx, offer_id)
-    page = catalog.shop_page(ctx, offer.shop_id).public()
+) -> list[Slot]:
+    """Every bookable start in [begin, end). Raises RangeTooLong, OptionsInvalid."""
     options = choose(offer, option_ids)
     zone = page.shop.zone
     # Nothing before now or past the horizon can be free: those days are not read.
     asked = days_between(begin, end, zone)
     today = ctx.now.local_date(zone)
     days = [day for day in asked if today <= day <= today + timedelta(days=min(offer.horizon_days, MAX_HORIZON_DAYS))]
-    taken = calendar(page.shop.id, days, consistent=False) if days else {}
+    taken = calendar(page, [offer], days, consistent=False)
     found = model.slots(page, offer, options, days, taken, ctx.now, staff_id)
-    return [slot for slot in found if begin <= slot.starts_at < end], zone
+    return [slot for slot in found if begin <= slot.starts_at < end]
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def resolve(ctx: Context, page: ShopPage, wishes: Sequence[Wish]) -> list[Block]
     """
     zone = page.shop.zone
     days = {wish.start.local_date(zone) for wish in wishes}
-    taken = {day: dict(busy) for day, busy in calendar(page.shop.id, days).items()}
+    taken = {day: dict(busy) for day, busy in calendar(page, [wish.offer for wish in wishes], days).items()}
     blocks = []
     for wish in wishes:
         block = _best(ctx, page, wish, taken)
@@ -129,14 +130,27 @@ def alternatives(ctx: Context, page: ShopPage, wish: Wish, taken: Calendar | Non
     """The three nearest free starts for a wish, on its day or, when that is full, on the days around it."""
     zone = page.shop.zone
     day = wish.start.local_date(zone)
-    found = model.slots(page, wish.offer, wish.options, [day], taken or calendar(page.shop.id, [day]), ctx.now, wish.staff_id)
+    found = model.slots(
+        page, wish.offer, wish.options, [day], taken or calendar(page, [wish.offer], [day]), ctx.now, wish.staff_id
+    )
     if len(found) < model.ALTERNATIVES:
         days = [day + timedelta(days=i) for i in range(-2, 4)]
         found = model.slots(
-            page, wish.offer, wish.options, days, calendar(page.shop.id, days, consistent=False), ctx.now, wish.staff_id
+            page,
+            wish.offer,
+            wish.options,
+            days,
+            calendar(page, [wish.offer], days, consistent=False),
+            ctx.now,
+            wish.staff_id,
         )
     return [
-        {"starts_at": str(s.starts_at), "ends_at": str(s.ends_at), "staff_ids": list(s.staff_ids), "remaining": s.remaining}
+        {
+            "starts_at": str(s.starts_at),
+            "ends_at": str(s.ends_at),
+            "staff_ids": list(s.staff_ids),
+            "remaining": s.remaining,
+        }
         for s in model.nearest(found, wish.start)
     ]
 
@@ -154,21 +168,48 @@ def release(tx: Transaction, order_id: str, blocks: Sequence[Block]) -> None:
 
 
 def note_days(ctx: Context, shop_id: str, blocks: Sequence[Block]) -> None:
-    """Tells search until when the touched days can still be booked. Best effort after a commit; `refresh_notes` and
-    the next booking of the day repair what a crash left out."""
+    """Tells search until when the touched days can still be booked. Best effort after a commit: the next booking of the
+    day repairs what a crash left out."""
     try:
-        page = catalog.shop_page(ctx, shop_id).public()
+        page = catalog.shop_page(ctx, shop_id, consistent=False)
         for day in sorted({day for block in blocks for day in model.quanta_of(block.begin, block.end, block.zone)}):
             note_day(ctx, page, day)
-    except Exception as error:  # noqa: BLE001  # a booking never fails because search could not be told
+    except Exception as error:
         log.warning("search was not told of a changed day", shop_id=shop_id, error=str(error))
 
 
 def note_day(ctx: Context, page: ShopPage, day: date) -> None:
-    around = {one: tables.day(page.shop.id, one) for one in (day - timedelta(days=1), day, day + timedelta(days=1))}
-    until = model.bookable_until(page, day, {one: state.busy for one, state in around.items()})
-    revision = sum(state.revision for state in around.values())
-    search.note_day(ctx, shop_id=page.shop.id, city=page.shop.city, day=day, bookable_until=until, revision=revision)
+    """Writes the day's note when it says something new; most bookings leave a day's last free start where it was.
+
+    A note is written only over an older revision of the day, and the day is looked at again afterwards, so that the
+    last writer's note is that of the day as it is.
+    """
+    for _ in range(_NOTE_TRIES):
+        states = {one: tables.day(page.shop.id, one) for one in _days_touched(page, page.offers, [day])}
+        until = model.bookable_until(page, day, {one: state.busy for one, state in states.items()})
+        revision = sum(state.revision for state in states.values())
+        noted = search.noted(page.shop.city, day, page.shop.id)
+        if (noted.bookable_until if noted else schedule.bookable_until(page, day)) == until:
+            return
+        search.note_day(
+            ctx, shop_id=page.shop.id, city=page.shop.city, day=day, bookable_until=until, revision=revision
+        )
+        if revision == sum(tables.day(page.shop.id, one).revision for one in states):
+            return
+
+
+def _days_touched(page: ShopPage, offers: Iterable[Offer], days: Iterable[date]) -> set[date]:
+    """The local days that services starting on `days` can reach into: more than those only around midnight."""
+    found = set(days)
+    for day in tuple(found):
+        for offer in offers:
+            for staff in page.staff:
+                starts = schedule.possible_starts(offer, staff, page.shop, day)
+                longest = model.longest(offer, staff)
+                for start in (starts[:1] + starts[-1:]) if starts else []:
+                    block = model.block_of(offer, page.shop, staff.id, "", start, longest)
+                    found |= set(model.quanta_of(block.begin, block.end, page.shop.zone))
+    return found
 
 
 def orders_of_day(shop_id: str, day: date) -> list[str]:

@@ -10,7 +10,7 @@ from chalicelib.identity import model, tables, vault
 from chalicelib.identity.model import OtpBudgetSpent, OtpInvalid, OtpLimit, OtpResendTooSoon, OtpRules
 from chalicelib.kernel.errors import TooMany
 from chalicelib.kernel.instant import DAY_MS, HOUR_MS
-from chalicelib.providers.ports import ProviderUnavailable
+from chalicelib.providers.ports import ProviderUnavailable, SmsRefused
 from chalicelib.runtime import messages
 from chalicelib.runtime.context import Context
 from chalicelib.runtime.transaction import AlreadyDone, Transaction
@@ -42,8 +42,8 @@ def send(ctx: Context, phone: str) -> None:
     """Sends a fresh six-digit code to an E.164 phone, whether or not anybody has an account with it.
 
     Raises PhoneCountryUnsupported, OtpResendTooSoon, OtpLimit or OtpBudgetSpent with nothing changed, and
-    ProviderUnavailable when the message could not be handed over: that code is void, and asking again is allowed at
-    once, though it counts.
+    ProviderUnavailable or SmsRefused when the message could not be handed over: that code is void, and asking again
+    is allowed at once, though it counts.
     """
     country = model.check_country(phone, ctx.settings.otp_country_codes)
     index = phone_hash(ctx, phone)
@@ -59,7 +59,7 @@ def send(ctx: Context, phone: str) -> None:
     text = messages.text(ctx.locale, "sms", "otp", code=code, minutes=str(ctx.settings.otp_seconds // 60))
     try:
         ctx.ports.sms.send(to=phone, text=text, template="otp", dedupe_key=f"otp:{index}:{ctx.now.ms}")
-    except ProviderUnavailable:
+    except (ProviderUnavailable, SmsRefused):
         _void(index, code_hash)
         raise
 

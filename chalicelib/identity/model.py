@@ -189,11 +189,11 @@ class Favourite:
 
 @dataclass(frozen=True)
 class Device:
-    """A place that push messages can go to. It leaves with the session that registered it."""
+    """A place that push messages can go to; its token is cipher text. It leaves with the session that registered it."""
 
     id: str
     platform: str
-    token: str
+    token_sealed: str
     session_id: str
     created_at: Instant
 

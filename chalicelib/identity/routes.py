@@ -12,12 +12,28 @@ from chalicelib.identity.model import (
     OtpLimit,
     OtpLocked,
     OtpResendTooSoon,
+    PhoneAlreadyBound,
     PhoneCountryUnsupported,
+    PhoneTaken,
     RefreshInvalid,
     RefreshReused,
 )
-from chalicelib.identity.schemas import Locale, MembershipOut, MeOut, OtpIn, OtpOut, RefreshIn, SessionIn, SessionOut
-from chalicelib.providers.ports import ProviderUnavailable
+from chalicelib.identity.schemas import (
+    DeviceIn,
+    DeviceOut,
+    Locale,
+    MembershipOut,
+    MeOut,
+    MePatch,
+    OtpIn,
+    OtpOut,
+    PhoneIn,
+    RefreshIn,
+    SessionIn,
+    SessionOut,
+    WechatIn,
+)
+from chalicelib.providers.ports import ProviderUnavailable, SmsRefused, WechatCodeInvalid
 from chalicelib.web.auth import MEMBER, PUBLIC
 from chalicelib.web.router import Answer, Call, Router
 
@@ -29,7 +45,7 @@ router = Router("identity")
     allow=PUBLIC,
     body=OtpIn,
     answers={202: OtpOut},
-    errors=(PhoneCountryUnsupported, OtpResendTooSoon, OtpLimit, OtpBudgetSpent, ProviderUnavailable),
+    errors=(PhoneCountryUnsupported, OtpResendTooSoon, OtpLimit, OtpBudgetSpent, SmsRefused, ProviderUnavailable),
     summary="Send a sign-in code to a phone",
     description="The same answer for known and unknown phones.",
 )
@@ -49,6 +65,18 @@ def send_otp(call: Call) -> Answer:
 )
 def create_session(call: Call) -> Answer:
     return Answer(SessionOut.of(sessions.by_phone(call.ctx, call.body.phone, call.body.code)), 201)
+
+
+@router.post(
+    "/v1/auth/sessions/wechat",
+    allow=PUBLIC,
+    body=WechatIn,
+    answers={201: SessionOut},
+    errors=(WechatCodeInvalid, ProviderUnavailable),
+    summary="Sign in with WeChat, or sign up",
+)
+def create_wechat_session(call: Call) -> Answer:
+    return Answer(SessionOut.of(sessions.by_wechat(call.ctx, call.body.code)), 201)
 
 
 @router.post(
@@ -74,6 +102,40 @@ def end_session(call: Call) -> Answer:
 @router.get("/v1/me", allow=MEMBER, answers={200: MeOut}, summary="My account, with where I work")
 def get_me(call: Call) -> Answer:
     return _me(call, service.account(call.account_id))
+
+
+@router.patch(
+    "/v1/me", allow=MEMBER, body=MePatch, answers={200: MeOut}, if_match=True, summary="Change my name or language"
+)
+def change_me(call: Call) -> Answer:
+    seen = service.account(call.account_id)
+    call.require_version(seen.version)
+    changed = service.change_profile(seen, display_name=call.body.display_name, locale=call.body.locale)
+    return _me(call, changed)
+
+
+@router.post(
+    "/v1/me/phone",
+    allow=MEMBER,
+    body=PhoneIn,
+    answers={200: MeOut},
+    errors=(OtpInvalid, OtpLocked, PhoneTaken, PhoneAlreadyBound),
+    summary="Bind a phone to my account by its code",
+)
+def bind_phone(call: Call) -> Answer:
+    return _me(call, service.bind_phone(call.ctx, call.account_id, call.body.phone, call.body.code))
+
+
+@router.post(
+    "/v1/me/devices",
+    allow=MEMBER,
+    body=DeviceIn,
+    answers={201: DeviceOut},
+    summary="Register this device for push messages until I sign out",
+)
+def register_device(call: Call) -> Answer:
+    device = sessions.register_device(call.ctx, call.body.platform, call.body.push_token)
+    return Answer(DeviceOut(id=device.id, platform=device.platform, created_at=str(device.created_at)), 201)
 
 
 def _me(call: Call, account: Account) -> Answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
@@ -10,19 +11,23 @@ from chalicelib.identity.model import Account, Membership
 from chalicelib.identity.sessions import SignedIn
 from chalicelib.web.schema import Input, Output, PhoneText
 
+_INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+_JOINER = "\u200d"  # holds emoji together
 
-def _printable(text: str) -> str:
-    if not text.isprintable():
+
+def _visible(text: str) -> str:
+    if any(unicodedata.category(character) in _INVISIBLE and character != _JOINER for character in text):
         raise ValueError("control characters and line breaks are not allowed")
     return text
 
 
-def line(max_length: int, *, min_length: int = 1) -> type[str]:
-    """One line of visible text without blanks at its ends."""
-    constraints = StringConstraints(strip_whitespace=True, min_length=min_length, max_length=max_length)
-    return Annotated[str, constraints, AfterValidator(_printable)]  # type: ignore[return-value]  # an annotated str
+def between(shortest: int, longest: int) -> StringConstraints:
+    """The length of a text without the blanks at its ends."""
+    return StringConstraints(strip_whitespace=True, min_length=shortest, max_length=longest)
 
 
+VISIBLE = AfterValidator(_visible)
+Name = Annotated[str, between(1, 40), VISIBLE]
 Locale = Literal["zh-CN", "en"]
 CodeText = Annotated[
     str, StringConstraints(pattern=r"^[0-9]{6}$"), Field(examples=["204817"], description="Six digits")
@@ -43,8 +48,14 @@ class SessionIn(Input):
     code: CodeText
 
 
+class WechatIn(Input):
+    code: Annotated[str, StringConstraints(pattern=r"^[!-~]{1,200}$"), Field(description="What `wx.login` gave")]
+
+
 class RefreshIn(Input):
-    refresh_token: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.\-]{20,300}$")]
+    refresh_token: Annotated[
+        str, StringConstraints(pattern=r"^[A-Za-z0-9_.\-]{20,300}$"), Field(examples=["cmVmcmVzaC10b2tlbi1leGFtcGxl"])
+    ]
 
 
 class AccountOut(Output):
@@ -103,3 +114,28 @@ class MeOut(AccountOut):
     roles: list[str]
     memberships: list[MembershipOut]
     version: int
+
+
+class MePatch(Input):
+    """Only what is given changes."""
+
+    display_name: Name | None = None
+    locale: Locale | None = None
+
+
+class PhoneIn(Input):
+    phone: PhoneText
+    code: CodeText
+
+
+class DeviceIn(Input):
+    platform: Literal["ios", "android", "mini_program", "web"]
+    push_token: Annotated[
+        str, StringConstraints(pattern=r"^[!-~]{8,1000}$"), Field(examples=["fcm:d1k9XvQ2Tm6y:APA91bF"])
+    ]
+
+
+class DeviceOut(Output):
+    id: str
+    platform: str
+    created_at: str

@@ -12,7 +12,15 @@ import secrets as random
 from dataclasses import dataclass
 
 from chalicelib.identity import codes, model, service, tables, vault
-from chalicelib.identity.model import Account, RefreshInvalid, RefreshReused, Session, SignUpRaced
+from chalicelib.identity.model import (
+    MAX_DEVICES,
+    Account,
+    Device,
+    RefreshInvalid,
+    RefreshReused,
+    Session,
+    SignUpRaced,
+)
 from chalicelib.kernel import ids
 from chalicelib.kernel.errors import Unavailable
 from chalicelib.runtime import log
@@ -43,6 +51,33 @@ def by_phone(ctx: Context, phone: str, code: str) -> SignedIn:
         codes.use(tx, ctx, proof)
         found = tables.account_id_by("phone", proof.phone_hash)
         account = service.account(found) if found else service.create(tx, ctx, phone=phone)
+        session, token = _open(tx, ctx, account, fresh=found is None)
+        try:
+            tx.commit()
+        except SignUpRaced:
+            continue
+        return _signed_in(ctx, account, session, token)
+    raise Unavailable(retry_after_seconds=1)
+
+
+def by_wechat(ctx: Context, login_code: str) -> SignedIn:
+    """Signs in, or up when WeChat's user is new; the account has no phone until one is bound.
+
+    A user is found by union id first, then by open id, and both lead to the account from then on. Where the two
+    already lead to different accounts the union id's is taken, and nothing is merged. Raises WechatCodeInvalid and
+    ProviderUnavailable.
+    """
+    user = ctx.ports.wechat_login.code_to_user(login_code)
+    named = [("union", user.union_id), ("open", user.open_id)]
+    hashes = [vault.keyed_hash(ctx.ports.secrets, "wechat", kind, name) for kind, name in named if name]
+    for _ in range(_TRIES):
+        owners = [tables.account_id_by("wechat", keyed) for keyed in hashes]
+        found = next((owner for owner in owners if owner), None)
+        tx = Transaction()
+        account = service.account(found) if found else service.create(tx, ctx)
+        for keyed, owner in zip(hashes, owners, strict=True):
+            if owner is None:
+                tables.add_lookup(tx, "wechat", keyed, account.id, SignUpRaced())
         session, token = _open(tx, ctx, account, fresh=found is None)
         try:
             tx.commit()
@@ -114,10 +149,32 @@ def _revoke(account_id: str, session_id: str) -> SignedIn:
 
 
 def end(account_id: str, session_id: str) -> None:
-    """Ends a session; one that is over already stays over. Its access token lives on for its few minutes."""
+    """Ends a session, and no more push messages go to its devices; one that is over already stays over. Its access
+    token lives on for its few minutes."""
     tx = Transaction()
     tables.remove_session(tx, account_id, session_id)
+    for device in tables.devices(account_id):
+        if device.session_id == session_id:
+            tables.remove_device(tx, account_id, device.id)
     tx.commit()
+
+
+def register_device(ctx: Context, platform: str, push_token: str) -> Device:
+    """The caller's device as a place for push messages, until its session ends. The same token again changes nothing
+    but its session; beyond ten devices the oldest goes."""
+    account_id = ctx.actor.account_id
+    device_id = ids.derived("dev", account_id, platform, push_token)
+    known = {device.id: device for device in tables.devices(account_id)}
+    sealed = vault.seal(ctx.ports.secrets, account_id, "device", push_token)
+    created_at = known[device_id].created_at if device_id in known else ctx.now
+    device = Device(device_id, platform, sealed, ctx.actor.session_id, created_at)
+    tx = Transaction()
+    others = sorted((d for d in known.values() if d.id != device_id), key=lambda d: (d.created_at, d.id))
+    for gone in others[: max(0, len(others) - MAX_DEVICES + 1)]:
+        tables.remove_device(tx, account_id, gone.id)
+    tables.put_device(tx, account_id, device)
+    tx.commit()
+    return device
 
 
 def _signed_in(ctx: Context, account: Account, session: Session, token: str) -> SignedIn:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from pynamodb.attributes import UnicodeAttribute
+from typing import Any
 
-from chalicelib.identity.model import Account, Membership, Otp, Session, SignUpRaced
+from pynamodb.attributes import UnicodeAttribute
+from pynamodb.expressions.condition import Condition
+
+from chalicelib.identity.model import Account, Device, Membership, Otp, Session, SignUpRaced
 from chalicelib.kernel.errors import NotFound, Problem, Stale
 from chalicelib.kernel.instant import DAY_MS, Instant
 from chalicelib.runtime.dynamo import IntegerAttribute, PackedAttribute, Row, query_all, table_name
@@ -14,13 +17,15 @@ _ONLY = "-"
 _DAY_SECONDS = DAY_MS // 1000
 
 
-class _IdentityRow(Row):
+class IdentityRow(Row):
+    """The base of all rows of this slice's one table."""
+
     class Meta:
         table_name = table_name("identity")
         ttl_attribute = "t"
 
 
-class AccountRow(_IdentityRow):
+class AccountRow(IdentityRow):
     """pk `acc_…`, sk `-`. `addresses` and `favourites` count the rows below the account, so that both are bounded."""
 
     phone_sealed = UnicodeAttribute(attr_name="p", null=True)
@@ -33,20 +38,20 @@ class AccountRow(_IdentityRow):
     favourites = IntegerAttribute(attr_name="nf", null=True)
 
 
-class LookupRow(_IdentityRow):
+class LookupRow(IdentityRow):
     """pk `id#phone#<keyed hash>` or `id#wechat#<keyed hash>`, sk `-`: put-if-absent makes it unique."""
 
     account_id = UnicodeAttribute(attr_name="a")
 
 
-class MembershipRow(_IdentityRow):
+class MembershipRow(IdentityRow):
     """pk `acc_…`, sk `mem#mch_…`."""
 
     role = UnicodeAttribute(attr_name="r")
     shop_ids = PackedAttribute(attr_name="s")
 
 
-class OtpRow(_IdentityRow):
+class OtpRow(IdentityRow):
     """pk `otp#<keyed hash of the phone>`, sk `-`. Kept beyond the code's life, for it counts the day's codes."""
 
     hash = UnicodeAttribute(attr_name="h", null=True)
@@ -59,14 +64,14 @@ class OtpRow(_IdentityRow):
     ttl = IntegerAttribute(attr_name="t")
 
 
-class LimitRow(_IdentityRow):
+class LimitRow(IdentityRow):
     """pk `rl#<scope>`, sk the number of the window since 1970."""
 
     taken = IntegerAttribute(attr_name="n", null=True)
     ttl = IntegerAttribute(attr_name="t")
 
 
-class SessionRow(_IdentityRow):
+class SessionRow(IdentityRow):
     """pk `acc_…`, sk `ses#ses_…`."""
 
     hash = UnicodeAttribute(attr_name="h")
@@ -75,6 +80,15 @@ class SessionRow(_IdentityRow):
     expires_ms = IntegerAttribute(attr_name="x")
     created_ms = IntegerAttribute(attr_name="c")
     ttl = IntegerAttribute(attr_name="t")
+
+
+class DeviceRow(IdentityRow):
+    """pk `acc_…`, sk `dev#dev_…`."""
+
+    platform = UnicodeAttribute(attr_name="k")
+    token_sealed = UnicodeAttribute(attr_name="d")
+    session_id = UnicodeAttribute(attr_name="s")
+    created_ms = IntegerAttribute(attr_name="c")
 
 
 # Accounts and their look-ups
@@ -146,6 +160,23 @@ def set_phone(tx: Transaction, account_id: str, sealed: str, taken: Problem) -> 
 def set_roles(tx: Transaction, seen: Account, roles: tuple[str, ...]) -> None:
     actions = [AccountRow.roles.set(list(roles)), AccountRow.version.set(seen.version + 1)]
     tx.update(AccountRow(seen.id, _ONLY), actions, AccountRow.version == seen.version, Stale())
+
+
+def count_address(tx: Transaction, account_id: str, step: int, limit: int, otherwise: Problem) -> None:
+    """One address more or less; `otherwise` when there would be more than `limit`."""
+    actions = [AccountRow.addresses.set((AccountRow.addresses | 0) + step)]
+    tx.update(AccountRow(account_id, _ONLY), actions, _room(AccountRow.addresses, step, limit), otherwise)
+
+
+def count_favourite(tx: Transaction, account_id: str, step: int, limit: int, otherwise: Problem) -> None:
+    """One favourite more or less; `otherwise` when there would be more than `limit`."""
+    actions = [AccountRow.favourites.set((AccountRow.favourites | 0) + step)]
+    tx.update(AccountRow(account_id, _ONLY), actions, _room(AccountRow.favourites, step, limit), otherwise)
+
+
+def _room(counter: Any, step: int, limit: int) -> Condition:
+    room: Condition = AccountRow.pk.exists() & (counter.does_not_exist() | (counter <= limit - step))
+    return room
 
 
 # Memberships
@@ -307,3 +338,28 @@ def rotate_session(tx: Transaction, seen: Session, after: Session, now: Instant,
 
 def remove_session(tx: Transaction, account_id: str, session_id: str) -> None:
     tx.delete(SessionRow(account_id, f"ses#{session_id}"))
+
+
+def devices(account_id: str) -> list[Device]:
+    """A3b: the devices of an account, at most ten."""
+    rows = query_all(DeviceRow, account_id, DeviceRow.sk.startswith("dev#"))
+    return [
+        Device(row.sk.removeprefix("dev#"), row.platform, row.token_sealed, row.session_id, Instant(row.created_ms))
+        for row in rows
+    ]
+
+
+def put_device(tx: Transaction, account_id: str, device: Device) -> None:
+    row = DeviceRow(
+        account_id,
+        f"dev#{device.id}",
+        platform=device.platform,
+        token_sealed=device.token_sealed,
+        session_id=device.session_id,
+        created_ms=device.created_at.ms,
+    )
+    tx.put(row)
+
+
+def remove_device(tx: Transaction, account_id: str, device_id: str) -> None:
+    tx.delete(DeviceRow(account_id, f"dev#{device_id}"))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chalicelib.kernel.instant import HOUR_MS, Instant
+from chalicelib.kernel.instant import DAY_MS, HOUR_MS, Instant
 from chalicelib.ledger import tables
 from chalicelib.ledger.balances import PendingMark
 from chalicelib.ledger.model import Entry, MerchantBalance, ProviderLine
 from chalicelib.runtime.transaction import AlreadyDone, Transaction
 
 PENDING = "L.merchant_pending:"
+# How far back a job reads when it runs for the first time ever; afterwards its cursor says where to go on.
+FIRST_LOOK_DAYS = 60
 # The merchant index trails its table by seconds, and an entry's time is its request's; an hour covers both.
 _SETTLED_DOWN_MS = HOUR_MS
 
@@ -61,10 +63,10 @@ def pending(merchant_id: str, currency: str, now: Instant) -> int:
 
 
 def roll_pending(merchant_id: str, currency: str, now: Instant) -> None:
-    """Moves the mark up to an hour ago, so that `pending` reads a night's entries and not a year's."""
+    """Moves the mark up to an hour ago once it is a day old, so that `pending` reads days of entries and not years."""
     mark = tables.pending_mark(merchant_id, currency)
     until = Instant(now.ms - _SETTLED_DOWN_MS)
-    if until <= mark.until:
+    if until.since(mark.until) < DAY_MS:
         return
     amount = mark.amount_minor + _pending_between(merchant_id, currency, mark.until, until)
     tx = Transaction()

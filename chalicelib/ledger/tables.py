@@ -165,7 +165,7 @@ def entries_of(business_id: str) -> list[Entry]:
 def posted_between(since: Instant, until: Instant) -> Iterator[Entry]:
     """A20 entries posted in [since, until) in order of time; eventually consistent, as every index is."""
     day, last = _day(since), _day(until)
-    while day <= last:
+    while since < until and day <= last:
         shards = [
             JournalRow.posted.query(_bucket(day, shard), JournalRow.sort.between(_sort(since), _sort(until)))
             for shard in range(settings().journal_shards)
@@ -177,9 +177,9 @@ def posted_between(since: Instant, until: Instant) -> Iterator[Entry]:
 
 def merchant_entries(merchant_id: str, since: Instant, until: Instant) -> Iterator[Entry]:
     """A21 entries posted in [since, until) that touch a merchant's accounts, by time; eventually consistent."""
-    between = JournalRow.sort.between(_sort(since), _sort(until))
-    for row in JournalRow.of_merchant.query(merchant_id, between):
-        yield _entry(row)
+    if since < until:  # a range that ends before it begins is an error to the engine
+        for row in JournalRow.of_merchant.query(merchant_id, JournalRow.sort.between(_sort(since), _sort(until))):
+            yield _entry(row)
 
 
 def balance(merchant_id: str, currency: str) -> MerchantBalance:

@@ -73,18 +73,20 @@ def chained(change: Change, before: Order, now: Instant) -> tuple[Order, list[En
     entries: list[Entry] = []
     last = before.last_hash
     for event, legs, ref in change.entries:
+        # Only what moves the merchant's accounts carries the merchant: the index of merchants stays sparse.
+        moves_merchant = any(leg.account.startswith(ledger.MERCHANT_ACCOUNTS) for leg in legs)
         made = ledger.entry(
-            event=event,
-            business_id=before.id,
-            n=version,
+            event,
+            before.id,
+            version,
             at=now,
             currency=before.currency,
             legs=legs,
-            merchant_id=before.merchant_id if any(":" + before.merchant_id in leg.account for leg in legs) else "",
-            shop_id=before.shop_id if any(":" + before.merchant_id in leg.account for leg in legs) else "",
+            merchant_id=before.merchant_id if moves_merchant else "",
+            shop_id=before.shop_id if moves_merchant else "",
             ref=ref,
+            meta=_meta(change.after) if moves_merchant else {},
             previous_hash=last,
-            meta=_meta(change.after) if event in ("earned", "cancelled", "no_show") else {},
         )
         last = made.hash
         entries.append(made)
@@ -100,12 +102,27 @@ def _meta(order: Order) -> dict[str, int | str]:
 
 
 def attempt_opened(order: Order, charge_id: str, attempt: Attempt, now: Instant) -> Change:
-    """The intent exists at the provider; only now may anybody be shown its secret."""
+    """The intent exists at the provider; only now may anybody be shown its secret. A fact that was faster has left an
+    attempt without a key: it becomes this one and keeps what it knows."""
+    early = adopted(order, attempt)
+    if early is not None:
+        attempt = replace(early, client=attempt.client, key=attempt.key, opened_at=attempt.opened_at)
     charges = tuple(
-        replace(charge, attempts=(*charge.attempts, attempt)) if charge.id == charge_id else charge
+        replace(charge, attempts=(*(a for a in charge.attempts if a != early), attempt))
+        if charge.id == charge_id
+        else charge
         for charge in order.charges
     )
-    return Change(_told(replace(order, charges=charges, payment_state="processing"), now, "customer", "payment_started"))
+    payment_state = "processing" if attempt.living else order.payment_state
+    return Change(
+        _told(replace(order, charges=charges, payment_state=payment_state), now, "customer", "payment_started")
+    )
+
+
+def adopted(order: Order, attempt: Attempt) -> Attempt | None:
+    """The attempt of the same intent that was taken from a provider's fact because nobody had written it down."""
+    found = (a for charge in order.charges for a in charge.attempts if a.intent_id == attempt.intent_id)
+    return next((a for a in found if not a.key), None)
 
 
 def attempt_ended(order: Order, attempt_id: str, state: str, now: Instant) -> Order:
@@ -178,6 +195,8 @@ def revived(order: Order, intent: Intent, now: Instant, clocks: Clocks, provider
     None when it cannot come back: somebody ended it on purpose, or its time has passed.
     """
     order, charge, attempt = _find(order, intent)
+    if intent.state != SUCCEEDED or attempt.state == "succeeded":
+        return None
     timely = order.starts_at is not None and order.starts_at > now
     right = intent.received.amount_minor == charge.amount_minor and intent.received.currency == order.currency
     if order.cancel_reason != "timeout" or charge.state != "void" or not (timely and right):
@@ -193,9 +212,11 @@ def _sent_back(
 ) -> Change:
     """Money that this order cannot take goes back by itself: booked as owed, refunded within minutes."""
     refund = RefundRecord(
-        refund_id(order.id, order.version + 1), amount_minor, "approved", why, intent.intent_id, approved_at=now
+        refund_id(order.id, order.version + 1), amount_minor, "approved", why, intent.intent_id, 0, "", now
     )
-    order = _told(replace(order, refunds=(*order.refunds, refund)), now, "provider", f"{why}_payment", "refund_approved")
+    order = _told(
+        replace(order, refunds=(*order.refunds, refund)), now, "provider", f"{why}_payment", "refund_approved"
+    )
     legs = ledger.unexpected_money(amount_minor, provider)
     change = Change(_with_due(order, now), ((f"{why}_payment", legs, ref),), ("order.refund_approved",))
     return replace(change, after=_with_refund_state(change.after))
@@ -277,7 +298,7 @@ def _given_back(order: Order, refund_minor: int, kept_minor: int, event: str, no
     if refund_minor:
         paid_by = next(a for c in order.charges if c.state == "paid" for a in c.attempts if a.state == "succeeded")
         refund = RefundRecord(
-            refund_id(order.id, order.version + 1), refund_minor, "approved", "cancelled", paid_by.intent_id, approved_at=now
+            refund_id(order.id, order.version + 1), refund_minor, "approved", "cancelled", paid_by.intent_id, 0, "", now
         )
         order = _told(replace(order, refunds=(*order.refunds, refund)), now, "system", "refund_approved")
         news = ("order.refund_approved",)
@@ -313,15 +334,13 @@ def served(order: Order, fulfilment_state: str, event: str, now: Instant, clocks
         order = _moved(order, "check_in")
     if fulfilment_state != "finished":
         return Change(order)
-    order = replace(
-        _moved(order, "fulfil"), earned_at=now, deadline=now.plus(seconds=clocks.auto_complete)
-    )
+    order = replace(_moved(order, "fulfil"), earned_at=now, deadline=now.plus(seconds=clocks.auto_complete))
     legs = ledger.earned(order.terms, order.merchant_id, order.terms.gross_minor)
     return Change(_with_due(order, now), (("earned", legs, ""),) if legs else ())
 
 
 def completed(order: Order, now: Instant) -> Change:
-    return Change(_told(_moved(order, "complete"), now, "system", "completed"), news=("order.completed",))
+    return Change(_told(_moved(order, "complete"), now, "system", "completed"))
 
 
 # ---------------------------------------------------------------------------------------------- small parts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from chalicelib.catalog.model import refund_bps
-from chalicelib.kernel.errors import Conflict, Gone, Invalid
+from chalicelib.kernel.errors import Conflict, Gone, Invalid, Unavailable
 from chalicelib.kernel.instant import Instant
 from chalicelib.kernel.money import BPS, half_up
 from chalicelib.kernel.states import StateMachine
@@ -51,6 +51,12 @@ class QuoteChanged(Conflict):
     """Price, policy or offer changed since the quote: ask for a new one."""
 
     code = "quote_changed"
+
+
+class Changed(Unavailable):
+    """Somebody else moved the order between the read and the write."""
+
+    code = "order_changed"
 
 
 class CancelTooLate(Conflict):
@@ -122,9 +128,9 @@ class Event:
 class Order:
     """`policy` is the snapshot: (seconds before the start, refund in bps), longest first. `terms` are frozen money.
 
-    `deadline` is when the present state ends by itself: the hold of a pending order, the merchant's time to accept a paid
-    one, the day on which a fulfilled one is closed. `due_at` is when the sweep looks at it next. `last_hash` is the hash
-    of its newest journal entry.
+    `deadline` is when the present state ends by itself: the hold of a pending order, the merchant's time to accept a
+    paid one, the day on which a fulfilled one is closed. `due_at` is when the sweep looks at it next. `last_hash` is
+    the hash of its newest journal entry.
     """
 
     id: str
@@ -192,7 +198,9 @@ class Order:
     @property
     def terminal(self) -> bool:
         """Nothing more is to happen to its money."""
-        return self.state in ("fulfilled", "completed", "cancelled", "declined") and not any(r.open for r in self.refunds)
+        return self.state in ("fulfilled", "completed", "cancelled", "declined") and not any(
+            r.open for r in self.refunds
+        )
 
     @property
     def open_charge(self) -> Charge | None:

@@ -17,7 +17,6 @@ from chalicelib.booking.service import Wish
 from chalicelib.catalog import service as catalog
 from chalicelib.catalog.model import (
     KINDS,
-    ON_SHELF,
     Offer,
     Option,
     ShopPage,
@@ -38,7 +37,7 @@ _MAC_BYTES = 16
 
 
 class OneShopOnly(Invalid):
-    """The lines of a quote belong to one shop."""
+    """The lines of a quote are of one shop, each on its shelf."""
 
     code = "one_shop_only"
 
@@ -96,18 +95,17 @@ def make(ctx: Context, wanted: list[Wanted], shop_id: str | None = None) -> Quot
 
     Raises OfferNotFound, OneShopOnly, KindNotOnSale, StartMissing, OptionsInvalid, StaffCannotServe.
     """
-    offers = [catalog.offer(ctx, line.offer_id) for line in wanted]
-    shops = {offer.shop_id for offer in offers} | ({shop_id} if shop_id else set())
-    if len(shops) != 1:
+    page, _ = catalog.offer_on_sale(ctx, wanted[0].offer_id)
+    offers = {offer.id: offer for offer in page.offers}
+    if (shop_id and shop_id != page.shop.id) or any(line.offer_id not in offers for line in wanted):
         raise OneShopOnly
-    page = catalog.shop_page(ctx, offers[0].shop_id).public()
     expires_at = ctx.now.plus(seconds=ctx.settings.quote_seconds)
-    lines = tuple(_line(page, offer, line) for offer, line in zip(offers, wanted, strict=True))
+    lines = tuple(_line(page, offers[line.offer_id], line) for line in wanted)
     return _quote(ctx, page, lines, expires_at)
 
 
 def _line(page: ShopPage, offer: Offer, wanted: Wanted) -> QuotedLine:
-    if offer.state != ON_SHELF or not KINDS[offer.kind].on_sale:
+    if not KINDS[offer.kind].timed:
         raise KindNotOnSale
     if wanted.starts_at is None or wanted.quantity != 1:
         raise StartMissing
@@ -133,7 +131,14 @@ def _quote(ctx: Context, page: ShopPage, lines: tuple[QuotedLine, ...], expires_
         "t": total,
         "p": [list(step) for step in policy],
         "l": [
-            [line.offer.id, line.offer.version, [o.id for o in line.options], line.starts_at.ms, line.staff_id or "", line.unit_price_minor]
+            [
+                line.offer.id,
+                line.offer.version,
+                [o.id for o in line.options],
+                line.starts_at.ms,
+                line.staff_id or "",
+                line.unit_price_minor,
+            ]
             for line in lines
         ],
     }
@@ -177,7 +182,7 @@ def reopen(ctx: Context, quote_id: str) -> Quote:
     expires_at = Instant(payload["e"])
     if ctx.now >= expires_at:
         raise QuoteExpired
-    page = catalog.shop_page(ctx, payload["s"]).public()
+    page = catalog.shop_page(ctx, payload["s"])
     offers = {offer.id: offer for offer in page.offers}
     lines = []
     for offer_id, version, option_ids, start_ms, staff_id, price in payload["l"]:

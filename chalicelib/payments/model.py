@@ -88,13 +88,14 @@ class Attempt:
         return self.state in ("created", "requires_action", "processing", "failed")
 
 
-def attempt_id(order_id: str, charge_id: str, ordinal: int) -> str:
-    """Derived from what it pays for, never from the request: a retry after a crash meets the same intent."""
-    return ids.derived("att", order_id, charge_id, str(ordinal))
+def attempt_id(order_id: str, charge_id: str, ordinal: int, method: str) -> str:
+    """Derived from what it pays for and how, never from the request: a retry after a crash meets the same intent."""
+    return ids.derived("att", order_id, charge_id, str(ordinal), method)
 
 
-def provider_key(attempt: str) -> str:
-    return f"attempt:{attempt}"
+def provider_key(attempt: str, client: str, return_url: str | None) -> str:
+    """The provider refuses a key that comes back with other parameters, so what may differ is part of the key."""
+    return f"{attempt}.{ids.digest(client, return_url or '', length=8)}"
 
 
 def advanced(attempt: Attempt, state: str, now: Instant, received_minor: int = 0, charge_ref: str = "") -> Attempt:
@@ -119,9 +120,9 @@ class RefundRecord:
     state: str
     reason: str
     intent_id: str
-    tries: int = 0
-    provider_id: str = ""
-    approved_at: Instant = Instant(0)
+    tries: int
+    provider_id: str
+    approved_at: Instant
 
     @property
     def open(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from chalicelib.kernel.instant import Instant
 from chalicelib.kernel.money import Money
 from chalicelib.payments import tables
@@ -33,7 +35,7 @@ def open_intent(
     if method not in methods(ctx, amount.currency, client):
         raise MethodUnavailable
     request = IntentRequest(
-        key=provider_key(attempt),
+        key=provider_key(attempt, client, return_url),
         order_id=order_id,
         charge_id=charge_id,
         attempt_id=attempt,
@@ -55,9 +57,7 @@ def cancel_intent(ctx: Context, attempt: Attempt) -> Intent:
     return ctx.ports.payments.cancel_intent(attempt.intent_id)
 
 
-def send_refund(
-    ctx: Context, *, intent_id: str, amount: Money, order_id: str, refund_id: str, tries: int
-) -> Refund:
+def send_refund(ctx: Context, *, intent_id: str, amount: Money, order_id: str, refund_id: str, tries: int) -> Refund:
     """Asks the provider once for each try: a failed refund is asked again under its next key, a lost answer under the
     same one."""
     return ctx.ports.payments.refund(
@@ -69,6 +69,16 @@ def park(ctx: Context, event_id: str, object_id: str, reason: str, tries: int = 
     """Keeps a fact that could not be applied, so that the webhook can be answered 200 and nothing is forgotten."""
     log.warning("fact parked", event_id=event_id, object_id=object_id, reason=reason)
     tables.park(Parked(ctx.ports.payments.name, object_id, event_id, reason, ctx.now, tries))
+
+
+def parked() -> Iterator[Parked]:
+    """Facts that are still waiting for their order."""
+    return tables.parked()
+
+
+def close_parked(fact: Parked) -> None:
+    """It was applied after all, or its time is over: it is not tried again."""
+    tables.close_parked(fact)
 
 
 def verify(ctx: Context, raw: bytes, headers: dict[str, str]) -> ProviderEvent:

@@ -14,7 +14,7 @@ from chalicelib.runtime.dynamo import IntegerAttribute, Row, table_name
 KEPT_MS = 3 * DAY_MS
 
 
-class _DueIndex(GlobalSecondaryIndex["InboxRow"]):
+class _DueIndex(GlobalSecondaryIndex["InboxRow"]):  # type: ignore[no-untyped-call]  # untyped in PynamoDB
     class Meta:
         index_name = "parked"
         projection = KeysOnlyProjection()
@@ -61,7 +61,7 @@ def parked(limit: int = 200) -> Iterator[Parked]:
             yield Parked(provider, object_id, row.sk, row.reason, Instant(row.received_ms), row.tries)
 
 
-def settle_parked(fact: Parked) -> None:
+def close_parked(fact: Parked) -> None:
     """It was applied after all, or nothing is left to apply: it leaves the index and stays readable."""
     row = InboxRow(f"{fact.provider}#{fact.object_id}", fact.event_id)
     row.update([InboxRow.open.remove()], InboxRow.pk.exists())

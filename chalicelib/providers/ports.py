@@ -29,6 +29,12 @@ class WechatCodeInvalid(Problem):
     status, code = 401, "wechat_code_invalid"
 
 
+class SmsRefused(Problem):
+    """The provider will never deliver to this number: it is none, or its owner does not want messages."""
+
+    status, code = 422, "sms_refused"
+
+
 class Secrets(Protocol):
     def get(self, name: str) -> str:
         """The secret of that name. Raises KeyError when there is none."""
@@ -37,7 +43,7 @@ class Secrets(Protocol):
 class SmsSender(Protocol):
     def send(self, *, to: str, text: str, template: str, dedupe_key: str) -> str:
         """Sends to an E.164 number and returns the provider's message id. The same dedupe key sends once, as far as
-        the provider can tell. Raises ProviderUnavailable."""
+        the provider can tell. Raises ProviderUnavailable, or SmsRefused."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from functools import wraps
 from typing import Any
 
 from chalicelib.kernel.instant import Instant
-from chalicelib.runtime import clock, jobs, log
+from chalicelib.runtime import clock, jobs, log, outbox
 from chalicelib.runtime.context import THE_SYSTEM, Context
 from chalicelib.runtime.meter import measured
 from chalicelib.runtime.outbox import News
@@ -36,8 +36,10 @@ def sqs(consume: Callable[[Context, News], None]) -> Callable[[Any], dict[str, A
         for record in event.to_dict()["Records"]:
             message_id = record["messageId"]
             try:
+                news = News.parse(record["body"])
                 with measured() as used:
-                    consume(system_context(message_id), News.parse(record["body"]))
+                    consume(system_context(message_id), news)
+                    outbox.handled(news)
                 log.info("consumed", queue=consume.__name__, message_id=message_id, write_units=used.write_units)
             except Exception as error:  # any failure of one message must not lose the others
                 log.error("message failed", error, queue=consume.__name__, message_id=message_id)

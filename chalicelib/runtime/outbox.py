@@ -1,7 +1,8 @@
-"""News that must not be lost: a row in the transaction that makes it true, relayed to its queues after the commit.
+"""News that must not be lost: a row in the transaction that makes it true, sent to its queue after the commit.
 
-The inline relay is the speed, the sweeper is the promise. A crash between send and delete sends a message twice, so
-every consumer dedupes inside its own effect.
+The row stands until a consumer has done its work, and the consumer deletes it: a queue that forgets, or a message that
+nobody could handle, costs time and nothing else. The inline relay is the speed; the sweeper, which sends again what
+stands for too long, is the promise. So a message can come twice, and every consumer dedupes inside its own effect.
 """
 
 from __future__ import annotations
@@ -13,21 +14,23 @@ from typing import Any
 
 from chalicelib.kernel.instant import Instant
 from chalicelib.runtime import log, resources
-from chalicelib.runtime.dynamo import PackedAttribute, Row, table_name
+from chalicelib.runtime.dynamo import IntegerAttribute, PackedAttribute, Row, table_name
 from chalicelib.runtime.transaction import Transaction
 
 SHARDS = 8
-GRACE_MS = 60_000  # younger rows are the inline relay's
-PAGE = 200  # rows a sweep takes from one shard; what is left waits a minute
+GRACE_MS = 60_000  # younger rows are the inline relay's and the consumer's
+PAGE = 200  # rows a sweep looks at in one shard; what is left waits a minute
+MAX_SENDS = 13  # doubling waits: about three days, then a person has to look
 
 
 class OutboxRow(Row):
-    """pk `<shard>`, sk `<ms>#<event id>`: what stands here has not been relayed. A27 = rows older than a minute."""
+    """pk `<shard>`, sk `<ms>#<event id>`: what stands here has not been handled. A27 = rows older than a minute."""
 
     class Meta:
         table_name = table_name("outbox")
 
     data = PackedAttribute(attr_name="d")
+    sends = IntegerAttribute(attr_name="n", default=1)
 
 
 @dataclass(frozen=True)
@@ -53,36 +56,53 @@ class News:
 
 
 def publish(tx: Transaction, *news: News) -> None:
-    """Adds the rows to the transaction, and relays them once it stands. Raises KeyError for an undeclared event."""
-    rows = []
+    """Adds the rows to the transaction, and sends them once they stand. Raises KeyError for an undeclared event."""
     for item in news:
         resources.TOPICS[item.event]
-        shard = zlib.crc32(item.id.encode()) % SHARDS
-        row = OutboxRow(str(shard), f"{item.at.ms}#{item.id}", data={"event": item.event, "data": item.data})
-        tx.put(row)
-        rows.append(row)
-    tx.after_commit(lambda: _relay_quietly(rows))
+        tx.put(_row(item))
+    tx.after_commit(lambda: _send_quietly(news))
 
 
-def _relay_quietly(rows: list[OutboxRow]) -> None:
+def _row(news: News) -> OutboxRow:
+    shard = zlib.crc32(news.id.encode()) % SHARDS
+    return OutboxRow(str(shard), f"{news.at.ms}#{news.id}", data={"event": news.event, "data": news.data})
+
+
+def _send_quietly(news: tuple[News, ...]) -> None:
     try:
-        relay(rows)
-    except Exception as error:  # the rows stand; the sweeper will relay them
+        for item in news:
+            _send(item)
+    except Exception as error:
         log.warning("inline relay failed, the sweeper will do it", error=str(error))
 
 
-def relay(rows: list[OutboxRow]) -> int:
-    """Sends each row to its queues, then deletes it. Returns how many went."""
-    for row in rows:
-        ms, _, news_id = row.sk.partition("#")
-        news = News(news_id, row.data["event"], Instant(int(ms)), row.data["data"])
-        for queue in resources.TOPICS[news.event]:
-            resources.sqs().send_message(QueueUrl=resources.queue_url(queue), MessageBody=news.body())
-        row.delete()
-    return len(rows)
+def _send(news: News) -> None:
+    queue = resources.TOPICS[news.event]
+    resources.sqs().send_message(QueueUrl=resources.queue_url(queue), MessageBody=news.body())
+
+
+def stands(news: News) -> bool:
+    """Whether nobody has handled it yet."""
+    row = _row(news)
+    return any(True for _ in OutboxRow.query(row.pk, OutboxRow.sk == row.sk, consistent_read=True))
+
+
+def handled(news: News) -> None:
+    """The consumer's effect stands: nobody needs the row any more. Deleting it twice is harmless."""
+    row = _row(news)
+    OutboxRow(row.pk, row.sk).delete()
 
 
 def sweep(now: Instant) -> int:
-    """Relays what was left behind for more than a minute. Returns how many rows went."""
-    before = OutboxRow.sk < str(now.ms - GRACE_MS)
-    return sum(relay(list(OutboxRow.query(str(shard), before, limit=PAGE))) for shard in range(SHARDS))
+    """Sends again what has stood for more than a minute, each time after twice the wait. Returns how many went."""
+    sent = 0
+    for shard in range(SHARDS):
+        for row in OutboxRow.query(str(shard), OutboxRow.sk < str(now.ms - GRACE_MS), limit=PAGE):
+            ms, _, news_id = row.sk.partition("#")
+            at = Instant(int(ms))
+            if row.sends > MAX_SENDS or now.since(at) < GRACE_MS * 2 ** (row.sends - 1):
+                continue
+            _send(News(news_id, row.data["event"], at, row.data["data"]))
+            row.update([OutboxRow.sends.set(row.sends + 1)], OutboxRow.pk.exists())
+            sent += 1
+    return sent

@@ -48,6 +48,8 @@ class Settings:
     sms_daily_budget: int = 10_000
     sms_country_budget: int = 1_000  # a day, for each country but the first of otp_country_codes
     sessions_per_account: int = 20
+    sms_sender_id: str = "Linli"  # what the reader sees as sender where a country allows it, 1 to 11 characters
+    notices_per_day: int = 30  # messages about orders to one account
 
     # Rate limits, calls in a minute (product.md N20)
     rate_account_minute: int = 600

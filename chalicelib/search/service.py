@@ -53,6 +53,11 @@ def currency(ctx: Context, query: SearchQuery) -> str:
     return _areas(ctx, query)[0].currency
 
 
+def noted(city: str, day: date, shop_id: str) -> Note | None:
+    """What booking noted last of a shop's day; None when it never did."""
+    return tables.note(city, day, shop_id)
+
+
 def note_day(
     ctx: Context, *, shop_id: str, city: str, day: date, bookable_until: Instant | None, revision: int
 ) -> bool:

@@ -24,16 +24,24 @@ class NoteRow(Row):
     ttl = IntegerAttribute(attr_name="t")
 
 
+def _note(row: NoteRow) -> Note:
+    return Note(None if row.until is None else Instant(row.until), row.revision)
+
+
 def _pk(city: str, day: date) -> str:
     return f"{city}#{day:%Y%m%d}"
 
 
 def notes_of_day(city: str, day: date) -> dict[str, Note]:
     """A28: the notes of a city's day, by shop. Half a read unit for every forty shops."""
-    return {
-        row.sk: Note(None if row.until is None else Instant(row.until), row.revision)
-        for row in query_all(NoteRow, _pk(city, day), consistent=False)
-    }
+    return {row.sk: _note(row) for row in query_all(NoteRow, _pk(city, day), consistent=False)}
+
+
+def note(city: str, day: date, shop_id: str) -> Note | None:
+    """A40: what one shop's day was noted to be, strong."""
+    for row in NoteRow.query(_pk(city, day), NoteRow.sk == shop_id, consistent_read=True):
+        return _note(row)
+    return None
 
 
 def put_note(city: str, day: date, shop_id: str, note: Note) -> bool:

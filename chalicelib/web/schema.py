@@ -60,12 +60,10 @@ PhoneText = Annotated[
 DateText = Annotated[str, StringConstraints(pattern=r"^20\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")]
 
 
-def id_text(prefix: str) -> Any:
-    """The type of ids with this prefix."""
+def id_rules(prefix: str) -> tuple[Any, ...]:
+    """What `Annotated[str, *id_rules("ofr")]` needs to be the type of ids with this prefix."""
     pattern = rf"^{prefix}_[0-9a-hjkmnp-tv-z]{{26}}$"
-    return Annotated[
-        str, StringConstraints(pattern=pattern), Field(examples=[f"{prefix}_{'0123456789abcdefghjkmnpqrs'}"])
-    ]
+    return StringConstraints(pattern=pattern), Field(examples=[f"{prefix}_{'0123456789abcdefghjkmnpqrs'}"])
 
 
 class MoneyOut(Output):

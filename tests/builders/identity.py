@@ -44,7 +44,7 @@ def person(*, phone_number: str = "", display_name: str = "Li Lei", language: st
     number = phone_number or phone()
     ctx = context(locale=language)
     account_id = service.ensure_account(number, display_name, ctx.now, ctx)
-    return Person(account_id, number, _client(account_id, language))
+    return Person(account_id, number, client_of(account_id, language))
 
 
 def staff(merchant_id: str = "", *, role: str = "owner", shop_ids: tuple[str, ...] = (), **kwargs: Any) -> Person:
@@ -58,12 +58,15 @@ def operator(**kwargs: Any) -> Person:
     """One of the operator's staff."""
     made = person(**kwargs)
     service.grant_operator(made.account_id)
-    return replace(made, client=_client(made.account_id, made.client.language))
+    return replace(made, client=client_of(made.account_id, made.client.language))
 
 
-def _client(account_id: str, language: str) -> Client:
+def client_of(account_id: str, language: str) -> Client:
+    """A client of an account, signed in without a code."""
     roles = service.account(account_id).roles
-    return Client(issue_access_token(account_id, ids.random_id("ses"), roles, clock.now()), language=language)
+    session_id = ids.random_id("ses")
+    # Issued anew for each call: a test may have moved the clock by days.
+    return Client(lambda: issue_access_token(account_id, session_id, roles, clock.now()), language=language)
 
 
 def last_code(phone_number: str) -> str:

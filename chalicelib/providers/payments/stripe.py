@@ -160,9 +160,7 @@ class StripePayments:
         )
 
     def _refunds_of(self, intent_id: str) -> list[Refund]:
-        listed = self._call(
-            lambda: self._client.v1.refunds.list({"payment_intent": intent_id, "limit": 100}).to_dict()
-        )
+        listed = self._call(lambda: self._client.v1.refunds.list({"payment_intent": intent_id, "limit": 100}).to_dict())
         return [_refund(item) for item in listed["data"]]
 
     def fetch_refund(self, provider_id: str) -> Refund:
@@ -206,9 +204,7 @@ class StripePayments:
 
     def events_since(self, since: Instant) -> Iterator[ProviderEvent]:
         params = {"types": EVENT_TYPES, "created": {"gte": since.seconds}, "limit": 100}
-        listed = self._call(
-            lambda: [item.to_dict() for item in self._client.v1.events.list(params).auto_paging_iter()]
-        )
+        listed = self._call(lambda: [item.to_dict() for item in self._client.v1.events.list(params).auto_paging_iter()])
         for item in reversed(listed):
             yield _event(item)
 
@@ -230,7 +226,12 @@ class StripePayments:
         found = self._call(lambda: self._client.v1.balance.retrieve().to_dict())
         wanted = currency.lower()
         return Money(
-            sum(part["amount"] for side in ("available", "pending") for part in found[side] if part["currency"] == wanted),
+            sum(
+                part["amount"]
+                for side in ("available", "pending")
+                for part in found[side]
+                if part["currency"] == wanted
+            ),
             currency,
         )
 
@@ -291,7 +292,7 @@ def _next_action(found: dict[str, Any]) -> dict[str, Any] | None:
 
 def _id_of(reference: Any) -> str | None:
     """Stripe gives an id, or the whole object where it was expanded."""
-    return reference["id"] if isinstance(reference, dict) else reference
+    return str(reference["id"]) if isinstance(reference, dict) else reference
 
 
 def _refund(found: dict[str, Any]) -> Refund:

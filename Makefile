@@ -1,0 +1,59 @@
+# Linli 邻里. `make` lists what it can do; `make start` needs Python 3.11, npm and nothing else.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+SOURCES := app.py chalicelib infra tests bench
+
+.DEFAULT_GOAL := help
+.PHONY: help start demo test check bench openapi package constraints clean installed installed-dev
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+start: installed ## Run everything on this machine (LINLI_PORT, LINLI_DATA)
+	@exec $(RUN) -m infra.local.start --with-parent
+
+demo: installed ## Play the whole story against a running `make start`
+	@$(RUN) -m infra.ops.demo
+
+test: installed-dev ## Run all tests; nothing needs to be started
+	@$(RUN) -m pytest
+
+check: installed-dev ## Lint, formatting, types, and which module may import which
+	@$(RUN) -m ruff check $(wildcard $(SOURCES))
+	@$(RUN) -m ruff format --check $(wildcard $(SOURCES))
+	@$(RUN) -m mypy
+	@$(VENV)/bin/lint-imports
+
+bench: installed-dev ## Measure; each benchmark prints one JSON line
+	@$(RUN) -m bench
+
+openapi: installed ## Write the OpenAPI document
+	@$(RUN) -m infra.ops.openapi
+
+package: installed ## Build what is deployed to the cloud
+	@$(RUN) -m infra.ops.package
+
+constraints: ## Resolve requirements-dev.txt anew into constraints.txt
+	@rm -rf build/constraints
+	@$(PYTHON) -m venv build/constraints
+	@build/constraints/bin/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@{ head -n 1 constraints.txt && build/constraints/bin/pip freeze; } > build/constraints.txt
+	@mv build/constraints.txt constraints.txt
+
+clean: ## Remove what was installed and built; the data in .linli stays
+	@rm -rf $(VENV) node_modules build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+# A few milliseconds when nothing has changed.
+define INSTALL
+@command -v $(PYTHON) > /dev/null || { echo "linli: $(PYTHON) is not installed; Python 3.11 or later is needed" >&2; exit 1; }
+@$(PYTHON) -c 'import sys; sys.version_info < (3, 11) and sys.exit("linli: Python 3.11 or later is needed, $(PYTHON) is " + sys.version.split()[0] + "; choose one with PYTHON=")'
+@$(PYTHON) -m infra.local.bootstrap
+endef
+
+installed:
+	$(INSTALL) start
+
+installed-dev:
+	$(INSTALL) dev

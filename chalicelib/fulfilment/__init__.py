@@ -1,0 +1,1 @@
+"""The service itself: check-in, start, finish, no-show."""

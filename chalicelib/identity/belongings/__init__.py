@@ -1,0 +1,1 @@
+"""What a person keeps with us: addresses, sealed, and favourite shops."""

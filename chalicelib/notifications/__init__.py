@@ -1,0 +1,1 @@
+"""Messages about orders: this slice only listens, nobody imports it."""

@@ -1,0 +1,121 @@
+"""How orders end without their service: expiry, cancelling, declining. And what the minute's sweep does."""
+
+from __future__ import annotations
+
+from chalicelib.kernel.errors import InvalidTransition, Problem, Unavailable
+from chalicelib.orders import decisions, paying, saving, tables
+from chalicelib.orders.decisions import Change
+from chalicelib.orders.model import ORDER, CancelTooLate, Changed, Order
+from chalicelib.payments.model import PaymentProcessing
+from chalicelib.providers.ports import PROCESSING
+from chalicelib.runtime import log
+from chalicelib.runtime.context import Context
+
+_TRIES = 4
+
+
+def cancel(ctx: Context, order: Order, by: str) -> Order:
+    """Ends an order before its service. `by` is customer, merchant or operator; money follows the policy.
+
+    An order that waits for payment is closed at the provider first. Raises CancelTooLate, PaymentProcessing,
+    InvalidTransition, ProviderUnavailable. A repeat by the same side answers the order as it is.
+    """
+    for _ in range(_TRIES):
+        if order.state == "cancelled" and order.cancel_reason == by:
+            return order
+        if order.state == "in_fulfilment":
+            raise CancelTooLate
+        ORDER.fire(order.state, "cancel")
+        if order.state == "pending_payment":
+            order, outcome = paying.end_at_provider(ctx, order)
+            if outcome == PROCESSING:
+                raise PaymentProcessing
+            if outcome == "paid":
+                continue
+        try:
+            return saving.write(ctx, order, decisions.cancelled(order, by, ctx.now))
+        except Changed:
+            order = saving.change(ctx, order.id, lambda _: None)
+    raise Unavailable(retry_after_seconds=1)
+
+
+def decline(ctx: Context, order_id: str, by: str) -> Order:
+    """The merchant says no, or says nothing in time: everything goes back."""
+
+    def decide(order: Order) -> Change | None:
+        if order.state == "declined":
+            return None
+        return decisions.cancelled(order, by, ctx.now, "decline")
+
+    return saving.change(ctx, order_id, decide)
+
+
+def accept(ctx: Context, order_id: str) -> Order:
+    """Raises InvalidTransition unless the order waits for the merchant."""
+
+    def decide(order: Order) -> Change | None:
+        return None if order.state == "confirmed" else decisions.accepted(order, ctx.now)
+
+    return saving.change(ctx, order_id, decide)
+
+
+def resolve_due(ctx: Context, order_id: str) -> str:
+    """What the sweep does with one order whose mark has come: says what it did."""
+    order = tables.order(order_id)
+    if order is None or order.due_at > ctx.now:
+        return "nothing"
+    if order.state == "pending_payment" and order.deadline <= ctx.now:
+        return _expire(ctx, order)
+    if order.state == "paid" and order.deadline <= ctx.now:
+        decline(ctx, order.id, "timeout")
+        return "declined"
+    if order.state == "fulfilled" and order.deadline <= ctx.now:
+        saving.change(ctx, order.id, lambda o: decisions.completed(o, ctx.now) if o.state == "fulfilled" else None)
+        return "completed"
+    if any(refund.open for refund in order.refunds):
+        paying.drive_refunds(ctx, order.id)
+        return "refunds"
+    return "nothing"
+
+
+def _expire(ctx: Context, order: Order) -> str:
+    """The intent is cancelled first, then the hold is released: a place is never free while it can still be paid."""
+    overdue = ctx.now.since(order.deadline) // 1000
+    try:
+        order, outcome = paying.end_at_provider(ctx, order)
+    except Unavailable:
+        if overdue < ctx.settings.provider_silence_seconds:
+            saving.change(ctx, order.id, lambda o: decisions.postponed(o, ctx.now))
+            return "postponed"
+        # Silent for too long: the place goes back all the same, and money that lands later is the `late` row.
+        outcome = "ended"
+    if outcome == "paid":
+        return "paid"
+    if outcome == PROCESSING:
+        waited = ctx.now.since(order.created_at) // 1000
+        if not order.extended:
+            saving.change(ctx, order.id, lambda o: decisions.extended(o, ctx.now, saving.clocks(ctx)))
+            return "extended"
+        if waited < ctx.settings.processing_release_seconds:
+            saving.change(ctx, order.id, lambda o: decisions.postponed(o, ctx.now))
+            return "postponed"
+    saving.change(ctx, order.id, lambda o: _expiry(ctx, o), due_by=ctx.now)
+    return "expired"
+
+
+def _expiry(ctx: Context, order: Order) -> Change | None:
+    if order.state != "pending_payment" or order.deadline > ctx.now:
+        return None
+    return decisions.expired(order, ctx.now)
+
+
+def sweep_one(ctx: Context, order_id: str) -> str:
+    """`resolve_due`, and what cannot be resolved now is looked at again in a minute. Raises only if even that fails."""
+    try:
+        return resolve_due(ctx, order_id)
+    except (Problem, InvalidTransition) as error:
+        log.warning("due order not resolved", order_id=order_id, code=error.code)
+    except Exception as error:  # one bad order must not stop the sweep of all others
+        log.error("due order failed", error, order_id=order_id)
+    saving.change(ctx, order_id, lambda o: decisions.postponed(o, ctx.now))
+    return "postponed"

@@ -1,0 +1,81 @@
+"""What orders do when nobody asks: the minute's sweep, and refunds by queue."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from chalice.app import Blueprint
+
+from chalicelib.kernel.errors import Unavailable
+from chalicelib.kernel.instant import DAY_MS, Instant
+from chalicelib.orders import ending, paying, tables
+from chalicelib.payments import service as payments
+from chalicelib.runtime import entry, jobs, log
+from chalicelib.runtime.context import Context
+from chalicelib.runtime.outbox import News
+from chalicelib.runtime.resources import REFUND
+
+blueprint = Blueprint(__name__)
+
+OVERLAP_MS = 120_000  # clock skew between writers, and events that share a second with the cursor
+
+
+@blueprint.on_sqs_message(queue=REFUND.full_name, batch_size=REFUND.batch_size, name="refund")
+@entry.sqs
+def refund(ctx: Context, news: News) -> None:
+    """Sends approved refunds to the provider. What fails comes again, and the sweep asks too."""
+    paying.drive_refunds(ctx, news.data["order_id"])
+
+
+@blueprint.schedule("rate(1 minute)", name="sweep")
+@entry.schedule("sweep", lease_seconds=20)
+def sweep(ctx: Context) -> dict[str, Any]:
+    """Facts that no webhook brought, facts that were parked, and everything whose time has come."""
+    return {"events": _poll(ctx), "parked": _retry_parked(ctx), **_due(ctx)}
+
+
+def _poll(ctx: Context) -> int:
+    """Applies every provider event since the cursor: the promise behind webhooks, which are only the speed."""
+    since = Instant(int(jobs.cursor("poll").get("ms", ctx.now.ms - DAY_MS)))
+    seen, count = since, 0
+    try:
+        for event in ctx.ports.payments.events_since(Instant(since.ms - OVERLAP_MS)):
+            paying.apply_event(ctx, event)
+            seen = max(seen, event.created)
+            count += 1
+    except Unavailable as error:
+        log.warning("provider did not answer the poll", code=error.code)
+    if seen != since:
+        jobs.save_cursor("poll", {"ms": seen.ms})
+    return count
+
+
+def _retry_parked(ctx: Context) -> int:
+    """Asks the provider again for each parked object, and applies what it is by now."""
+    done = 0
+    for fact in payments.parked():
+        try:
+            if fact.object_id.startswith("pi_"):
+                paying.apply_intent(ctx, ctx.ports.payments.fetch_intent(fact.object_id))
+            elif fact.object_id.startswith("re_"):
+                paying.apply_refund(ctx, ctx.ports.payments.fetch_refund(fact.object_id))
+        except paying.UnknownOrder:
+            if not payments.expired(fact, ctx.now):
+                continue
+            log.error("a parked fact was never claimed by an order", object_id=fact.object_id)
+        except Unavailable:
+            continue
+        payments.close_parked(fact)
+        done += 1
+    return done
+
+
+def _due(ctx: Context) -> dict[str, int]:
+    since = Instant(int(jobs.cursor("due").get("ms", 0)))
+    outcomes = Counter(
+        ending.sweep_one(ctx, order_id) for order_id in tables.due(ctx.now, Instant(since.ms - OVERLAP_MS))
+    )
+    # Everything up to now was resolved or given a later mark; had one of them raised, the cursor would have stayed.
+    jobs.save_cursor("due", {"ms": ctx.now.ms})
+    return dict(outcomes)

@@ -1,0 +1,269 @@
+"""Money for an order: attempts, the provider's facts, refunds. A fact is applied by one transaction or parked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from chalicelib.booking.model import SlotTaken
+from chalicelib.kernel import ids
+from chalicelib.kernel.errors import Gone, IdempotencyKeyReused, NotFound, Problem, Unavailable
+from chalicelib.kernel.money import Money
+from chalicelib.orders import decisions, saving, tables
+from chalicelib.orders.model import Changed, Charge, Order
+from chalicelib.payments import service as payments
+from chalicelib.payments.model import (
+    MAX_ATTEMPTS,
+    AlreadyPaid,
+    Attempt,
+    PaymentProcessing,
+    TooManyAttempts,
+    attempt_id,
+)
+from chalicelib.providers.ports import CANCELED, PROCESSING, SUCCEEDED, Intent, ProviderEvent, Refund
+from chalicelib.runtime import log
+from chalicelib.runtime.context import Context
+
+_TRIES = 8
+
+
+class HoldExpired(Gone):
+    """The place is no longer held for this order: it cannot be paid any more."""
+
+    code = "hold_expired"
+
+
+class UnknownOrder(Exception):
+    """A fact about an order or refund that is not here (yet). It is parked, never dropped."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An attempt, and what the payer's app needs to go on. `next_action` None: nothing more to do."""
+
+    order: Order
+    charge: Charge
+    attempt: Attempt
+    next_action: dict[str, Any] | None
+    replayed: bool
+
+
+def open_attempt(
+    ctx: Context, order: Order, *, method: str, client: str, charge_id: str | None, return_url: str | None, key: str
+) -> Opened:
+    """Opens an attempt for the order's open charge; a living one is ended at the provider first.
+
+    Raises AlreadyPaid, HoldExpired, PaymentProcessing, TooManyAttempts, MethodUnavailable, ProviderUnavailable,
+    IdempotencyKeyReused.
+    """
+    key_hash = ids.digest(ctx.actor.account_id, key, length=13)
+    replay = _replay(ctx, order, key_hash, method)
+    if replay is not None:
+        return replay
+    charge = _payable(ctx, order, charge_id)
+    order = _end_living(ctx, order, charge)
+    charge = _payable(ctx, order, charge_id)
+    ordinal = len(charge.attempts) + 1
+    if ordinal > MAX_ATTEMPTS:
+        raise TooManyAttempts
+    own_id = attempt_id(order.id, charge.id, ordinal, method)
+    intent = payments.open_intent(
+        ctx,
+        order_id=order.id,
+        charge_id=charge.id,
+        attempt=own_id,
+        amount=Money(charge.amount_minor, order.currency),
+        method=method,
+        client=client,
+        description=f"Linli {order.id}",
+        return_url=return_url,
+    )
+    attempt = Attempt(own_id, ordinal, method, client, intent.state, intent.intent_id, key_hash, ctx.now, ctx.now)
+    if intent.state == SUCCEEDED:
+        # A saved card can capture at once: the attempt is written as created, and the money by its own transaction.
+        attempt = replace(attempt, state="created")
+    # Nobody is shown the secret before this write: an intent that we did not note can never be paid.
+    opened = _note(ctx, order, charge.id, attempt)
+    if intent.state == SUCCEEDED:
+        opened = apply_intent(ctx, intent)
+    return Opened(opened, charge, attempt, intent.next_action, replayed=False)
+
+
+def _note(ctx: Context, order: Order, charge_id: str, attempt: Attempt) -> Order:
+    """Writes the attempt down. The provider tells of a new intent at once, and its webhook may be here first.
+
+    Raises Changed when the order moved for any other reason.
+    """
+    for _ in range(_TRIES):
+        try:
+            return saving.write(ctx, order, decisions.attempt_opened(order, charge_id, attempt, ctx.now))
+        except Changed:
+            moved = tables.order(order.id)
+            if moved is None or decisions.adopted(moved, attempt) is None:
+                raise
+            order = moved
+    raise Unavailable(retry_after_seconds=1)
+
+
+def _replay(ctx: Context, order: Order, key_hash: str, method: str) -> Opened | None:
+    for charge in order.charges:
+        for attempt in charge.attempts:
+            if attempt.key == key_hash:
+                if attempt.method != method:
+                    raise IdempotencyKeyReused
+                intent = payments.fetch_intent(ctx, attempt)
+                return Opened(order, charge, attempt, intent.next_action, replayed=True)
+    return None
+
+
+def _payable(ctx: Context, order: Order, charge_id: str | None) -> Charge:
+    wanted = [c for c in order.charges if charge_id is None or c.id == charge_id]
+    if not wanted and charge_id is not None:
+        raise NotFound
+    charge = next((c for c in wanted if c.state == "open"), None)
+    if charge is None:
+        raise HoldExpired if any(c.state == "void" for c in wanted) else AlreadyPaid
+    if ctx.now >= order.deadline:
+        raise HoldExpired
+    return charge
+
+
+def _end_living(ctx: Context, order: Order, charge: Charge) -> Order:
+    """One living attempt of a charge at the most: the older one is ended at the provider before a new one begins."""
+    for attempt in charge.attempts:
+        if not attempt.living:
+            continue
+        intent = payments.cancel_intent(ctx, attempt)
+        if intent.state == PROCESSING:
+            raise PaymentProcessing
+        order = apply_intent(ctx, intent)
+    return order
+
+
+def refresh(ctx: Context, order: Order, wanted_id: str) -> Opened:
+    """An attempt as it stands; the provider is asked when ours is older than `attempt_stale_seconds`.
+
+    Raises NotFound. A provider that does not answer leaves what we know.
+    """
+    charge, attempt = _attempt_of(order, wanted_id)
+    action = None
+    if attempt.living and ctx.now.since(attempt.checked_at) >= ctx.settings.attempt_stale_seconds * 1000:
+        try:
+            intent = payments.fetch_intent(ctx, attempt)
+        except Unavailable:
+            return Opened(order, charge, attempt, None, replayed=False)
+        order = apply_intent(ctx, intent)
+        charge, attempt = _attempt_of(order, wanted_id)
+        action = intent.next_action
+    return Opened(order, charge, attempt, action, replayed=False)
+
+
+def _attempt_of(order: Order, wanted_id: str) -> tuple[Charge, Attempt]:
+    for charge in order.charges:
+        for attempt in charge.attempts:
+            if attempt.id == wanted_id:
+                return charge, attempt
+    raise NotFound
+
+
+# ---------------------------------------------------------------------------------------------- facts
+
+
+def apply_intent(ctx: Context, intent: Intent) -> Order:
+    """Merges a provider's word on an intent: attempt, order, slot and journal move in one transaction, or not at all.
+
+    Raises UnknownOrder, and Unavailable when contention does not end.
+    """
+    provider = ctx.ports.payments.name
+    for _ in range(_TRIES):
+        order = tables.order(intent.order_id) if ids.is_id(intent.order_id, "ord") else None
+        if order is None:
+            raise UnknownOrder
+        revival = decisions.revived(order, intent, ctx.now, saving.clocks(ctx), provider)
+        try:
+            if revival is not None:
+                try:
+                    return saving.write(ctx, order, revival)
+                except SlotTaken:
+                    # Its place went to somebody else: the money goes back instead.
+                    log.info("late payment cannot revive the order", order_id=order.id)
+            change = decisions.intent_fact(order, intent, ctx.now, saving.clocks(ctx), provider)
+            return order if change is None else saving.write(ctx, order, change)
+        except Changed:
+            continue
+    raise Unavailable(retry_after_seconds=1)
+
+
+def apply_refund(ctx: Context, refund: Refund) -> Order:
+    """Merges a provider's word on a refund. Raises UnknownOrder for one that we never asked for."""
+    if not ids.is_id(refund.order_id, "ord"):
+        raise UnknownOrder
+
+    def decide(order: Order) -> decisions.Change | None:
+        if not any(record.id == refund.refund_id.rpartition(".")[0] for record in order.refunds):
+            raise UnknownOrder
+        return decisions.refund_fact(order, refund, ctx.now, ctx.ports.payments.name)
+
+    try:
+        return saving.change(ctx, refund.order_id, decide)
+    except NotFound as error:
+        raise UnknownOrder from error
+
+
+def apply_event(ctx: Context, event: ProviderEvent) -> str:
+    """`applied`, `ignored` or `parked`. Only after it the webhook is answered 200."""
+    try:
+        if event.intent is not None:
+            apply_intent(ctx, event.intent)
+        elif event.refund is not None:
+            apply_refund(ctx, event.refund)
+        else:
+            return "ignored"
+    except UnknownOrder:
+        known = event.intent.intent_id if event.intent else event.refund.provider_id if event.refund else ""
+        payments.park(ctx, event.event_id, known, "unknown_order")
+        return "parked"
+    return "applied"
+
+
+# ---------------------------------------------------------------------------------------------- refunds
+
+
+def drive_refunds(ctx: Context, order_id: str) -> Order:
+    """Asks the provider for every approved refund of an order, and notes what it says. Safe to repeat at any time.
+
+    Raises UnknownOrder, ProviderUnavailable.
+    """
+    order = tables.order(order_id)
+    if order is None:
+        raise UnknownOrder
+    for record in order.refunds:
+        if record.state == "processing":
+            order = apply_refund(ctx, ctx.ports.payments.fetch_refund(record.provider_id))
+        elif record.state == "approved":
+            sent = payments.send_refund(
+                ctx,
+                intent_id=record.intent_id,
+                amount=Money(record.amount_minor, order.currency),
+                order_id=order.id,
+                refund_id=record.id,
+                tries=record.tries,
+            )
+            order = apply_refund(ctx, sent)
+    return order
+
+
+def end_at_provider(ctx: Context, order: Order) -> tuple[Order, str]:
+    """Makes sure that nobody can pay the order any more: `ended`, `paid` (the money was there already) or `processing`.
+
+    Raises ProviderUnavailable.
+    """
+    for attempt in order.living_attempts:
+        intent = payments.cancel_intent(ctx, attempt)
+        if intent.state == PROCESSING:
+            return apply_intent(ctx, intent), PROCESSING
+        if intent.state == SUCCEEDED:
+            return apply_intent(ctx, intent), "paid"
+        if intent.state != CANCELED:
+            raise Problem
+    return order, "ended"

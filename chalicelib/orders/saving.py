@@ -1,0 +1,88 @@
+"""Writes a Change: the order, its journal entries, its slot and its news, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from chalicelib.booking import service as booking
+from chalicelib.booking.model import Block
+from chalicelib.kernel.errors import NotFound, Unavailable
+from chalicelib.kernel.instant import Instant
+from chalicelib.ledger import service as ledger
+from chalicelib.orders import decisions, tables
+from chalicelib.orders.decisions import Change, Clocks
+from chalicelib.orders.model import Changed, Order
+from chalicelib.runtime import outbox
+from chalicelib.runtime.context import Context
+from chalicelib.runtime.outbox import News
+from chalicelib.runtime.transaction import Transaction
+
+_TRIES = 8
+
+
+def clocks(ctx: Context) -> Clocks:
+    s = ctx.settings
+    return Clocks(
+        hold_extension=s.hold_extension_seconds, accept=s.accept_seconds, auto_complete=s.auto_complete_seconds
+    )
+
+
+def blocks_of(order: Order) -> list[Block]:
+    """What the order holds in the calendar."""
+    return [
+        Block(order.shop_id, order.zone, b.staff_id, b.chair_id, b.occupied_from, b.occupied_until)
+        for line in order.lines
+        if (b := line.booking) is not None
+    ]
+
+
+def news_of(order: Order, events: Sequence[str], now: Instant) -> list[News]:
+    return [
+        News.of(
+            event, order.id, order.version, now, order_id=order.id, account_id=order.account_id, shop_id=order.shop_id
+        )
+        for event in events
+    ]
+
+
+def write(ctx: Context, before: Order, change: Change, *, due_by: Instant | None = None) -> Order:
+    """The order as it now stands. Raises Changed when somebody else moved it, SlotTaken when a claim fails."""
+    after, entries = decisions.chained(change, before, ctx.now)
+    tx = Transaction()
+    tables.save(tx, before, after, due_by=due_by)
+    if change.claims:
+        booking.claim(tx, after.id, blocks_of(after))
+    if change.releases:
+        booking.release(tx, after.id, blocks_of(after))
+    for entry in entries:
+        ledger.post(tx, entry)
+    outbox.publish(tx, *news_of(after, change.news, ctx.now))
+    tx.commit()
+    if change.claims or change.releases:
+        booking.note_days(ctx, after.shop_id, blocks_of(after))
+    return after
+
+
+def change(
+    ctx: Context,
+    order_id: str,
+    decide: Callable[[Order], Change | None],
+    *,
+    due_by: Instant | None = None,
+) -> Order:
+    """Reads, decides and writes until the write meets what was read. `decide` answers None when nothing is to change.
+
+    Raises NotFound for an unknown order, whatever `decide` raises, and Unavailable when contention does not end.
+    """
+    for _ in range(_TRIES):
+        before = tables.order(order_id)
+        if before is None:
+            raise NotFound
+        wanted = decide(before)
+        if wanted is None:
+            return before
+        try:
+            return write(ctx, before, wanted, due_by=due_by)
+        except Changed:
+            continue
+    raise Unavailable(retry_after_seconds=1)

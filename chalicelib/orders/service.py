@@ -1,0 +1,169 @@
+"""The orders slice's public face: read orders, prove them, and the few facts that slices above ask for.
+
+Placing stands in `placing`, money in `paying`, ends in `ending`; every write goes through `saving`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from chalicelib.catalog import service as catalog
+from chalicelib.catalog.model import Text
+from chalicelib.kernel.errors import NotFound
+from chalicelib.kernel.instant import Instant
+from chalicelib.kernel.money import Money
+from chalicelib.ledger import model as ledger
+from chalicelib.ledger import service as ledger_service
+from chalicelib.orders import decisions, saving, tables
+from chalicelib.orders.decisions import Change
+from chalicelib.orders.model import TABS, CancelQuote, Order, cancel_quote, tab
+from chalicelib.runtime.context import Context
+
+
+def own(ctx: Context, order_id: str) -> Order:
+    """The caller's own order. Raises NotFound, also for somebody else's."""
+    found = tables.order(order_id)
+    if found is None or found.account_id != ctx.actor.account_id:
+        raise NotFound
+    return found
+
+
+def of_merchant(ctx: Context, order_id: str) -> Order:
+    """An order of the staff member's merchant and shops. Raises NotFound for any other."""
+    found = tables.order(order_id)
+    if found is None or found.merchant_id != ctx.actor.merchant_id or not ctx.actor.may_act_for(found.shop_id):
+        raise NotFound
+    return found
+
+
+def mine(
+    ctx: Context, tab_wanted: str | None, state: str | None, after: str | None, limit: int
+) -> tuple[list[Order], str | None]:
+    """The caller's orders, newest first, and the key to go on after."""
+    found = [
+        order
+        for order in tables.orders_of(ctx.actor.account_id)
+        if (tab_wanted is None or tab(order) == tab_wanted) and (state is None or order.state == state)
+    ]
+    if after is not None:
+        created, _, order_id = after.partition("#")
+        found = [order for order in found if (-order.created_at.ms, order.id) > (-int(created), order_id)]
+    page = found[:limit]
+    more = f"{page[-1].created_at.ms}#{page[-1].id}" if len(found) > limit else None
+    return page, more
+
+
+def counts(ctx: Context) -> dict[str, int]:
+    """How many orders stand in each tab."""
+    found = Counter(tab(order) for order in tables.orders_of(ctx.actor.account_id))
+    return {name: found[name] for name in TABS}
+
+
+def of_shops(ctx: Context, shop_ids: Iterable[str], since: Instant, limit: int) -> list[Order]:
+    """Orders of these shops placed at or after an instant, oldest first."""
+    found = [order for shop_id in shop_ids for order in tables.orders_of_shop(shop_id, since, limit)]
+    found = [order for order in found if order.merchant_id == ctx.actor.merchant_id]
+    return sorted(found, key=lambda order: (order.created_at, order.id))[:limit]
+
+
+def quote_cancel(ctx: Context, order: Order, by: str) -> CancelQuote:
+    return cancel_quote(order, ctx.now, by)
+
+
+def change(ctx: Context, order_id: str, decide: Callable[[Order], Change | None]) -> Order:
+    """For slices above: one decided move of an order, see `saving.change`."""
+    return saving.change(ctx, order_id, decide)
+
+
+def serve(ctx: Context, order_id: str, fulfilment_state: str, event: str, expected: str) -> Order:
+    """A step of the service. `expected` is the state that fulfilment decided on; in another one it has moved on."""
+
+    def decide(order: Order) -> Change | None:
+        if order.lines[0].fulfilment_state != expected:
+            return None
+        return decisions.served(order, fulfilment_state, event, ctx.now, saving.clocks(ctx))
+
+    return saving.change(ctx, order_id, decide)
+
+
+# ---------------------------------------------------------------------------------------------- proof
+
+
+def prove(order: Order) -> ledger.Proof:
+    """Whether the order's books agree with the provider's facts and with the decision computed anew."""
+    if order.earned_at is None:
+        earned = 0
+    elif order.state in ("fulfilled", "completed"):
+        earned = order.terms.gross_minor
+    else:
+        earned = order.kept_minor
+    spent = (
+        order.terms.gross_minor
+        if order.payment_state == "paid" and order.state not in ("cancelled", "declined")
+        else earned
+    )
+    parts = ledger.parts_of(order.terms, spent)
+    facts = ledger.Facts(
+        captured=order.captured_minor, refunded=order.refunded_minor, coupon=parts.coupon, points=parts.points
+    )
+    expected = ledger.expected_of(order.terms, earned)
+    return ledger.prove(ledger_service.entries_of(order.id), facts, expected, order.terminal)
+
+
+@dataclass(frozen=True)
+class OrderMoney:
+    """What an order says of its money, for the third side of reconciliation; minor units."""
+
+    captured_minor: int
+    refunded_minor: int
+    currency: str
+
+
+def payment_facts(ctx: Context, order_ids: Iterable[str]) -> dict[str, OrderMoney]:
+    """By order id; unknown orders are left out."""
+    return {
+        order.id: OrderMoney(order.captured_minor, order.refunded_minor, order.currency)
+        for order in tables.many(order_ids)
+    }
+
+
+# ---------------------------------------------------------------------------------------------- notices
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What a message about an order may say, read at the moment of sending."""
+
+    order_id: str
+    account_id: str
+    shop_name: Text
+    offer_name: Text
+    starts_at: Instant | None
+    time_zone: str
+    total: Money
+    refund: Money
+    state: str
+    refund_state: str
+
+
+def notice(ctx: Context, order_id: str) -> Notice | None:
+    """None when the order is not there (any more)."""
+    order = tables.order(order_id)
+    if order is None:
+        return None
+    offer = catalog.offer(ctx, order.lines[0].offer_id, order.lines[0].offer_version)
+    shop = catalog.shop(ctx, order.shop_id)
+    return Notice(
+        order_id=order.id,
+        account_id=order.account_id,
+        shop_name=shop.name,
+        offer_name=offer.name,
+        starts_at=order.starts_at,
+        time_zone=order.zone,
+        total=Money(order.total_minor, order.currency),
+        refund=Money(sum(refund.amount_minor for refund in order.refunds), order.currency),
+        state=order.state,
+        refund_state=order.refund_state,
+    )

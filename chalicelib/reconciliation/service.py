@@ -1,0 +1,294 @@
+"""The nightly match: reads both sides, books the fees of what agrees, and keeps each difference until it is gone.
+
+Every write is put-if-absent or conditional on what was there, so that a run can end anywhere, overlap another, or be
+repeated: the second time it finds its own work and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+
+from chalicelib.kernel.instant import HOUR_MS, SECOND_MS, Instant
+from chalicelib.kernel.page import Page
+from chalicelib.ledger import model as books
+from chalicelib.ledger import service as ledger
+from chalicelib.ledger.model import EntryConflict, Meta, ProviderLine
+from chalicelib.reconciliation import tables
+from chalicelib.reconciliation.model import (
+    DIFFERENCE,
+    FEE_EVENT,
+    LATE_DAYS,
+    Difference,
+    Found,
+    Match,
+    Movement,
+    OrderSide,
+    Result,
+    Run,
+    day_start,
+    effects,
+    fee_difference,
+    fee_differences,
+    match,
+    movement,
+    provider_day,
+    spans,
+    state_differences,
+)
+from chalicelib.runtime import jobs, log
+from chalicelib.runtime.context import Context
+from chalicelib.runtime.transaction import AlreadyDone, Transaction
+
+JOB = "reconcile"
+Progress = Callable[[int, int], None]
+"""Told after each step: how many provider days are done, of how many."""
+
+
+@dataclass
+class Tally:
+    """What was found on the days of one run."""
+
+    matched: int = 0
+    in_flight: int = 0
+    differences: int = 0
+    fees_posted: int = 0
+
+
+def reconcile(ctx: Context, only: date | None = None, progress: Progress | None = None) -> dict[str, int]:
+    """Matches the provider days since the last completed run and every older day with an open difference; or one
+    named day. Answers how many days were looked at and lines matched, what is in flight or different, fees posted.
+
+    Raises ProviderUnavailable; what was done until then stands.
+    """
+    cursor = dict(jobs.cursor(JOB))
+    today = provider_day(ctx.now)
+    days = {only} if only else _days(ctx, cursor, today)
+    tally, open_items = Tally(), list[Difference]()
+    done = 0
+    for group in spans(days):
+        result = _match(ctx, group)
+        for day in group:
+            open_items += _conclude(ctx, day, result.of_days({day}), tally, keep=day == today and only is None)
+            done += 1
+            if progress:
+                progress(done, len(days))
+    if only is None:
+        _compare_balance(ctx, cursor, today, open_items)
+        cursor["day"] = provider_day(Instant(ctx.now.ms - _lag_ms(ctx))).isoformat()
+        jobs.save_cursor(JOB, cursor)
+    return {
+        "days": len(days),
+        "matched": tally.matched,
+        "in_flight": tally.in_flight,
+        "differences": tally.differences,
+        "fees_posted": tally.fees_posted,
+    }
+
+
+def _lag_ms(ctx: Context) -> int:
+    return ctx.settings.provider_lag_seconds * SECOND_MS
+
+
+def _days(ctx: Context, cursor: dict[str, int | str], today: date) -> set[date]:
+    first = (
+        date.fromisoformat(str(cursor["day"])) if "day" in cursor else today - timedelta(days=ledger.FIRST_LOOK_DAYS)
+    )
+    new = {first + timedelta(days=i) for i in range((today - first).days + 1)}
+    return new | {today} | tables.open_days(ctx.ports.payments.name)
+
+
+def _match(ctx: Context, group: Sequence[date]) -> Result:
+    """Both sides of some days, with the days around them in which a counterpart may stand."""
+    since = day_start(group[0] - timedelta(days=LATE_DAYS))
+    until = min(day_start(group[-1] + timedelta(days=1 + LATE_DAYS)), Instant(ctx.now.ms + HOUR_MS))
+    account = f"A.psp:{ctx.ports.payments.name}"
+    ours = [found for entry in ledger.posted_between(since, until) if (found := movement(entry, account))]
+    theirs = ctx.ports.payments.balance_lines(since, until)
+    result = match(ours, theirs, ctx.now, ctx.settings.provider_lag_seconds)
+    days = set(group)
+    of_orders = [move for move in ours if provider_day(move.at) in days and move.at.ms <= ctx.now.ms - _lag_ms(ctx)]
+    wrong = state_differences(_order_sides(ctx, of_orders))
+    return replace(result.of_days(days), differences=(*result.of_days(days).differences, *wrong))
+
+
+def _order_sides(ctx: Context, moves: Iterable[Movement]) -> list[OrderSide]:
+    """What the journal and the order each say of the money that an order has moved, for orders of these movements."""
+    first = {move.order_id: move for move in reversed(list(moves)) if move.order_id.startswith("ord_")}
+    said = _said_by_orders(ctx, list(first))
+    account = f"A.psp:{ctx.ports.payments.name}"
+    sides = []
+    for order_id, move in first.items():
+        amounts = [entry.on(account) for entry in ledger.entries_of(order_id)]
+        captured, refunded = sum(a for a in amounts if a > 0), -sum(a for a in amounts if a < 0)
+        sides.append(OrderSide(order_id, move.at, move.currency, captured, refunded, said.get(order_id)))
+    return sides
+
+
+def _said_by_orders(ctx: Context, order_ids: Sequence[str]) -> dict[str, tuple[int, int, str]]:
+    """Captured, refunded and currency by order, from the slice that owns orders."""
+    from chalicelib.orders import service as orders
+
+    facts = orders.payment_facts(ctx, order_ids)
+    return {order_id: (money.captured_minor, money.refunded_minor, money.currency) for order_id, money in facts.items()}
+
+
+def _conclude(ctx: Context, day: date, result: Result, tally: Tally, *, keep: bool) -> list[Difference]:
+    """Books fees, keeps differences and the day's run. Returns what is in flight or different. `keep`: the day gets a
+    run row although nothing has happened on it."""
+    provider = ctx.ports.payments.name
+    matched, unlike = _book_fees(ctx, result.matched, tally)
+    differences = [*result.differences, *unlike]
+    still = _keep(ctx, day, differences)
+    before = tables.run(provider, day)
+    run = Run(provider, day, matched, len(result.in_flight), still, before.balance if before else {})
+    if run != before and (before or keep or matched or run.in_flight or still):
+        tables.save_run(run)
+    tally.matched += matched
+    tally.in_flight += run.in_flight
+    tally.differences += still
+    return [*differences, *result.in_flight]
+
+
+def _book_fees(ctx: Context, matched: Sequence[Match], tally: Tally) -> tuple[int, list[Difference]]:
+    """Posts the fee of each line that is matched for the first time. Returns how many lines agree in everything, and
+    the differences of those that do not."""
+    kept = ledger.kept_lines([(found.ours.order_id, found.theirs.line_id) for found in matched])
+    unlike = fee_differences(matched, kept)
+    for found in matched:
+        if found.theirs.line_id in kept:
+            continue
+        try:
+            tally.fees_posted += _book_fee(ctx, found)
+        except EntryConflict:
+            # Posted by a run that ended before it could keep the line, and the fee has changed since.
+            unlike.append(fee_difference(found, _booked_fee(found)))
+    return len(matched) - len(unlike), unlike
+
+
+def _booked_fee(found: Match) -> int:
+    return sum(entry.on("E.psp_fee") for entry in ledger.entries_of(found.theirs.line_id))
+
+
+def _book_fee(ctx: Context, found: Match) -> int:
+    """The fee's entry first and the line after it, so that a line that is kept has its fee booked. Returns how many
+    entries were posted."""
+    line = found.theirs
+    posted = 0
+    legs = books.provider_fee(line.fee.amount_minor, ctx.ports.payments.name)
+    if legs:
+        tx = Transaction()
+        meta: Meta = {"order_id": found.ours.order_id, "available_on": line.available_on.ms}
+        currency = line.fee.currency
+        fee = books.entry(
+            FEE_EVENT, line.line_id, 1, at=ctx.now, currency=currency, legs=legs, ref=line.source, meta=meta
+        )
+        ledger.post(tx, fee)
+        try:
+            tx.commit()
+            posted = 1
+        except AlreadyDone:
+            posted = 0
+    ledger.keep_line(
+        ProviderLine(
+            order_id=found.ours.order_id,
+            line_id=line.line_id,
+            ref=line.source,
+            currency=line.amount.currency,
+            amount_minor=line.amount.amount_minor,
+            fee_minor=line.fee.amount_minor,
+            available_on=line.available_on,
+            matched_at=ctx.now,
+        )
+    )
+    return posted
+
+
+def _keep(ctx: Context, day: date, differences: Sequence[Difference]) -> int:
+    """Brings what is kept of a day to what was found: new ones are put, changed ones replaced, those that are gone
+    turn repaired. Returns how many stand open; an accepted one does not."""
+    provider = ctx.ports.payments.name
+    known = {(found.difference.kind, found.difference.ref): found for found in tables.of_day(provider, day)}
+    still = 0
+    for item in differences:
+        before = known.pop((item.kind, item.ref), None)
+        if before is not None and before.state == "accepted":
+            continue
+        still += 1
+        if before is None:
+            _write(None, Found(provider, item, DIFFERENCE.initial, ctx.now))
+        elif before.state == "repaired":
+            again = Found(provider, item, DIFFERENCE.fire("repaired", "seen_again"), before.found_at)
+            _write(before, again)
+        elif before.difference != item:
+            _write(before, replace(before, difference=item))
+    for before in known.values():
+        if before.state == DIFFERENCE.initial:
+            _write(before, replace(before, state=DIFFERENCE.fire(before.state, "gone"), repaired_at=ctx.now))
+    return still
+
+
+def _write(before: Found | None, after: Found) -> None:
+    tx = Transaction()
+    if before is None:
+        tables.put_found(tx, after)
+    else:
+        tables.move_found(tx, before, after)
+    try:
+        tx.commit()
+    except AlreadyDone:
+        return  # another run has seen the same
+    item = after.difference
+    log.warning("reconciliation difference", kind=item.kind, ref=item.ref, state=after.state, order_id=item.order_id)
+
+
+def _compare_balance(ctx: Context, cursor: dict[str, int | str], today: date, open_items: Sequence[Difference]) -> None:
+    """Writes beside today's run what the provider holds, what our books say, and what is known to stand between."""
+    provider = ctx.ports.payments.name
+    booked = _booked(ctx, cursor)
+    explained = effects(open_items)
+    currencies = sorted({ctx.settings.currency, *booked, *explained})
+    balance = {
+        currency: (
+            ctx.ports.payments.balance(currency).amount_minor,
+            booked.get(currency, 0),
+            explained.get(currency, 0),
+        )
+        for currency in currencies
+    }
+    before = tables.run(provider, today) or Run(provider, today)
+    run = replace(before, balance=balance)
+    if run != before:
+        tables.save_run(run)
+    if not run.balanced:
+        log.error("the provider's balance is not explained by our books", provider=provider, balance=str(balance))
+
+
+def _booked(ctx: Context, cursor: dict[str, int | str]) -> dict[str, int]:
+    """Our account at the provider by currency, now. The cursor keeps the sum up to a day ago, so that a night reads a
+    night's entries; what indexes show late is younger than that."""
+    account = f"A.psp:{ctx.ports.payments.name}"
+    since = Instant(int(cursor.get("until", ctx.now.plus(days=-ledger.FIRST_LOOK_DAYS).ms)))
+    until = max(since, day_start(provider_day(ctx.now.plus(days=-1))))
+    totals: dict[str, int] = defaultdict(int)
+    for name, amount in cursor.items():
+        if name.startswith("psp_"):
+            totals[name.removeprefix("psp_")] = int(amount)
+    for entry in ledger.posted_between(since, until):
+        totals[entry.currency] += entry.on(account)
+    cursor.update({f"psp_{currency}": amount for currency, amount in totals.items()}, until=until.ms)
+    for entry in ledger.posted_between(until, ctx.now.plus(ms=1)):
+        totals[entry.currency] += entry.on(account)
+    return dict(totals)
+
+
+def runs(before: str | None, limit: int) -> Page[Run]:
+    """Newest provider day first."""
+    return tables.runs(before, limit)
+
+
+def differences(state: str | None, kind: str | None, before: str | None, limit: int) -> Page[Found]:
+    """Last found first; every state unless one is named."""
+    return tables.listed((state,) if state else DIFFERENCE.states, kind, before, limit)

@@ -1,0 +1,1 @@
+"""Settlement: statements per shop, by which what was earned becomes what a merchant can withdraw."""

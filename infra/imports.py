@@ -1,0 +1,87 @@
+"""Which module imports which, read from the source: what a function can reach, and what a layer may not."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def path_of(module: str) -> Path | None:
+    """The file of a module of this repository, or None for anything else."""
+    plain = ROOT.joinpath(*module.split("."))
+    for path in (plain.with_suffix(".py"), plain / "__init__.py"):
+        if path.is_file():
+            return path
+    return None
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def modules(package: str) -> list[str]:
+    """Every module of a package of this repository, by name."""
+    return sorted(module_of(path) for path in (ROOT / package).rglob("*.py"))
+
+
+@lru_cache(maxsize=1024)
+def tree_of(module: str) -> ast.Module:
+    """The syntax tree of one of our modules."""
+    path = path_of(module)
+    if path is None:
+        raise ValueError(f"{module} is not a module of this repository")
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@lru_cache(maxsize=1024)
+def imports_of(module: str) -> frozenset[str]:
+    """What a module imports anywhere in it, also inside functions; imports for the type checker alone do not count.
+
+    `from a import b` is `a.b` where that is a module of ours, otherwise `a`.
+    """
+    tree = tree_of(module)
+    hidden = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+        for inner in ast.walk(node)
+    }
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if id(node) in hidden:
+            continue
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            found.update(_from(node, module))
+    return frozenset(found)
+
+
+def _from(node: ast.ImportFrom, module: str) -> Iterable[str]:
+    base = node.module or ""
+    if node.level:
+        path = path_of(module)
+        package = module if path is not None and path.name == "__init__.py" else module.rpartition(".")[0]
+        base = importlib.util.resolve_name("." * node.level + base, package)
+    for alias in node.names:
+        inner = f"{base}.{alias.name}"
+        yield inner if path_of(inner) is not None else base
+
+
+def reached_from(module: str, *, stop_at: frozenset[str] = frozenset()) -> set[str]:
+    """Our modules that one leads to, itself included; those in `stop_at` are neither entered nor counted."""
+    found: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name in found or name in stop_at or path_of(name) is None:
+            continue
+        found.add(name)
+        waiting.extend(imports_of(name))
+    return found

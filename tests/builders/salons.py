@@ -1,0 +1,73 @@
+"""Shops for tests: small, open all day, with staff who can do everything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from chalicelib.catalog import service
+from chalicelib.catalog.hours import every_day
+from chalicelib.catalog.model import Category, Chair, City, Merchant, Offer, Shop, ShopPage, Staff
+from chalicelib.kernel import ids
+from chalicelib.kernel.geo import Point
+from chalicelib.kernel.money import Money
+from tests.builders import identity
+from tests.builders.identity import Person
+
+
+@dataclass(frozen=True)
+class Salon:
+    """A merchant with one shop, one offer and its staff."""
+
+    merchant: Merchant
+    shop: Shop
+    offer: Offer
+    staff: tuple[Staff, ...]
+    owner: Person
+
+
+def salon(
+    *, staff: int = 2, chairs: int = 0, commission_bps: int = 1200, zone: str = "Asia/Shanghai", **offer: Any
+) -> Salon:
+    """Stored and on the shelf; keywords change the offer (price_minor, duration_minutes, policy, confirmation, …)."""
+    ctx = identity.context()
+    service.put_city(
+        ctx, City("sha", {"zh-CN": "上海", "en": "Shanghai"}, Point(31.2304, 121.4737), 60_000, zone, "CNY")
+    )
+    service.put_category(ctx, Category("hair", {"zh-CN": "美发", "en": "Hair"}))
+    price = Money(offer.pop("price_minor", 12_800), "CNY")
+    merchant = Merchant(
+        ids.random_id("mch"), {"zh-CN": "剪刀手", "en": "Scissor Hands"}, commission_bps, state="approved"
+    )
+    service.put_merchant(ctx, merchant)
+    shop_id = ids.random_id("shp")
+    offer_id = ids.owned("ofr", shop_id, "cut")
+    seats = tuple(Chair(ids.owned("chr", shop_id, str(i)), {"en": f"Chair {i + 1}"}) for i in range(chairs))
+    shop = Shop(
+        id=shop_id,
+        merchant_id=merchant.id,
+        city="sha",
+        name={"zh-CN": "剪刀手", "en": "Scissor Hands"},
+        category="hair",
+        address={"zh-CN": "南京西路 1 号", "en": "1 West Nanjing Road"},
+        position=Point(31.2304, 121.4737),
+        zone=zone,
+        hours=every_day((0, 1440)),
+        currency="CNY",
+        created_at=ctx.now,
+        chairs=seats,
+    )
+    cut = Offer(
+        id=offer_id,
+        shop_id=shop_id,
+        merchant_id=merchant.id,
+        name={"zh-CN": "剪发", "en": "Haircut"},
+        price=price,
+        **{"duration_minutes": 60, "chair_ids": tuple(seat.id for seat in seats), **offer},
+    )
+    people = tuple(
+        Staff(ids.owned("stf", shop_id, str(i)), shop_id, {"en": f"Stylist {i + 1}"}, offer_ids=(offer_id,), rank=i)
+        for i in range(staff)
+    )
+    service.put_shop_page(ctx, ShopPage(shop, (cut,), people))
+    return Salon(merchant, shop, cut, people, identity.staff(merchant.id))

@@ -1,0 +1,132 @@
+"""The world outside the functions, as tests drive it: the clock, the payment provider, its webhooks, the queues.
+
+The provider is the local Stripe server behind the real SDK, over HTTP; webhooks are its own signed requests, handed to
+the app when a test says so, in the order and as often as it says.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+from chalicelib.kernel.instant import Instant
+from infra.local.stripe_server.clock import ShiftedClock
+from infra.local.stripe_server.delivery import Attempt
+from infra.local.stripe_server.engine import StripeEngine
+from infra.local.stripe_server.scope import Settings
+from infra.local.stripe_server.server import StripeServer
+from infra.local.stripe_server.store import Store
+
+_engine: StripeEngine | None = None
+_clock_file = Path()
+
+
+def start(secrets: dict[str, str], clock_file: Path) -> str:
+    """Starts the provider; returns the address of its API."""
+    global _engine, _clock_file
+    _clock_file = clock_file
+    _engine = StripeEngine(
+        Store(),
+        clock=ShiftedClock(clock_file),
+        settings=Settings(secret_key=secrets["stripe_secret_key"], refund_delay_seconds=0),
+    )
+    _engine.set_endpoint("http://127.0.0.1:9/webhooks/stripe", secrets["stripe_webhook_secret"])
+    server = StripeServer(_engine, 0, logs_requests=False)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"http://127.0.0.1:{server.server_address[1]}"
+
+
+def provider() -> StripeEngine:
+    assert _engine is not None
+    return _engine
+
+
+def now() -> Instant:
+    from chalicelib.runtime import clock
+
+    return clock.now()
+
+
+def advance(*, days: int = 0, hours: int = 0, minutes: int = 0, seconds: int = 0) -> None:
+    """Moves everybody's clock forward: the functions' and the provider's."""
+    current = int(_clock_file.read_text() or "0") if _clock_file.exists() else 0
+    moved = current + days * 86_400 + hours * 3_600 + minutes * 60 + seconds
+    fresh = _clock_file.with_suffix(".new")
+    fresh.write_text(str(moved))
+    os.replace(fresh, _clock_file)
+
+
+def intent_of(attempt_id: str) -> str:
+    found = provider().control("GET", f"/local/payment_intents?metadata_key=attempt_id&metadata_value={attempt_id}")
+    return str(found.json()["items"][0]["id"])
+
+
+def payer_does(attempt_id: str, outcome: str, seconds: int | None = None) -> None:
+    """What the payer's wallet or bank does with an attempt."""
+    import json
+
+    body = {"outcome": outcome, **({"seconds": seconds} if seconds is not None else {})}
+    answer = provider().control("POST", f"/local/payment_intents/{intent_of(attempt_id)}", json.dumps(body).encode())
+    assert answer.status == 200, answer.text
+
+
+def due_webhooks() -> list[Attempt]:
+    """What the provider would send now; none of it is sent by this."""
+    provider().tick()
+    return provider().due_webhooks()
+
+
+def send(attempt: Attempt) -> Any:
+    """Hands one webhook to the app, signed as the provider signed it."""
+    from tests.client import Client
+
+    reply = Client().request(
+        "POST", "/webhooks/stripe", attempt.payload.encode(), {"Stripe-Signature": attempt.signature}
+    )
+    provider().webhook_sent(attempt, accepted=reply.status == 200)
+    return reply
+
+
+def deliver_webhooks() -> int:
+    """Hands over everything that is due until nothing is left; returns how many."""
+    count = 0
+    while waiting := due_webhooks():
+        for attempt in waiting:
+            assert send(attempt).status == 200
+            count += 1
+    return count
+
+
+def run_queues() -> int:
+    """Lets every queue's handler consume until nothing is left, as the event source mapping would."""
+    from app import app
+    from chalicelib.runtime import resources
+    from infra.local.worker import consumers
+
+    total = 0
+    while True:
+        done = sum(consumer.consume_once(0) for consumer in consumers(app, resources.sqs()))
+        if not done:
+            return total
+        total += done
+
+
+def run_schedule(name: str) -> Any:
+    """Runs a scheduled function as EventBridge would."""
+    from app import app
+    from infra.local.events import handler_of, lambda_context
+
+    for source in app.event_sources:
+        if source.name == name:
+            event = {"source": "aws.events", "detail": {}, "detail-type": "Scheduled Event", "resources": []}
+            event |= {"version": "0", "account": "0", "region": "us-east-1", "time": str(now()), "id": name}
+            return handler_of(app, source)(event, lambda_context(name))
+    raise AssertionError(f"no schedule {name}")
+
+
+def settle_down() -> None:
+    """Webhooks and queues until everything is quiet."""
+    while deliver_webhooks() + run_queues():
+        pass
