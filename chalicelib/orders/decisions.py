@@ -102,14 +102,27 @@ def _meta(order: Order) -> dict[str, int | str]:
 
 
 def attempt_opened(order: Order, charge_id: str, attempt: Attempt, now: Instant) -> Change:
-    """The intent exists at the provider; only now may anybody be shown its secret."""
+    """The intent exists at the provider; only now may anybody be shown its secret. A fact that was faster has left an
+    attempt without a key: it becomes this one and keeps what it knows."""
+    early = adopted(order, attempt)
+    if early is not None:
+        attempt = replace(early, client=attempt.client, key=attempt.key, opened_at=attempt.opened_at)
     charges = tuple(
-        replace(charge, attempts=(*charge.attempts, attempt)) if charge.id == charge_id else charge
+        replace(charge, attempts=(*(a for a in charge.attempts if a != early), attempt))
+        if charge.id == charge_id
+        else charge
         for charge in order.charges
     )
+    payment_state = "processing" if attempt.living else order.payment_state
     return Change(
-        _told(replace(order, charges=charges, payment_state="processing"), now, "customer", "payment_started")
+        _told(replace(order, charges=charges, payment_state=payment_state), now, "customer", "payment_started")
     )
+
+
+def adopted(order: Order, attempt: Attempt) -> Attempt | None:
+    """The attempt of the same intent that was taken from a provider's fact because nobody had written it down."""
+    found = (a for charge in order.charges for a in charge.attempts if a.intent_id == attempt.intent_id)
+    return next((a for a in found if not a.key), None)
 
 
 def attempt_ended(order: Order, attempt_id: str, state: str, now: Instant) -> Order:

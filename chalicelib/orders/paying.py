@@ -83,10 +83,26 @@ def open_attempt(
         # A saved card can capture at once: the attempt is written as created, and the money by its own transaction.
         attempt = replace(attempt, state="created")
     # Nobody is shown the secret before this write: an intent that we did not note can never be paid.
-    opened = saving.write(ctx, order, decisions.attempt_opened(order, charge.id, attempt, ctx.now))
+    opened = _note(ctx, order, charge.id, attempt)
     if intent.state == SUCCEEDED:
         opened = apply_intent(ctx, intent)
     return Opened(opened, charge, attempt, intent.next_action, replayed=False)
+
+
+def _note(ctx: Context, order: Order, charge_id: str, attempt: Attempt) -> Order:
+    """Writes the attempt down. The provider tells of a new intent at once, and its webhook may be here first.
+
+    Raises Changed when the order moved for any other reason.
+    """
+    for _ in range(_TRIES):
+        try:
+            return saving.write(ctx, order, decisions.attempt_opened(order, charge_id, attempt, ctx.now))
+        except Changed:
+            moved = tables.order(order.id)
+            if moved is None or decisions.adopted(moved, attempt) is None:
+                raise
+            order = moved
+    raise Unavailable(retry_after_seconds=1)
 
 
 def _replay(ctx: Context, order: Order, key_hash: str, method: str) -> Opened | None:
