@@ -11,6 +11,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import jwt
@@ -46,7 +47,7 @@ def check(reply: Reply, status: int, code: str, language: str = "en") -> None:
     assert (reply.status, reply.code) == (status, code), reply.text[:500]
     assert reply.headers["Content-Type"] == "application/problem+json"
     assert reply.headers["Content-Language"] == language
-    assert MEMBERS <= set(reply.json)
+    assert set(reply.json) >= MEMBERS
     assert reply.json["status"] == status
     assert reply.json["type"].endswith(f"/{code}")
     assert reply.json["title"] == catalogue(language)["problems"][code][0]
@@ -72,10 +73,14 @@ def send(operation: Operation, body: bytes | None, language: str = "en", **heade
     return caller(operation, language).request(operation.method, town.town().target(operation), body, sent)
 
 
+@lru_cache(maxsize=1)
+def document() -> Any:
+    return Client().get("/v1/openapi.json").json
+
+
 def example(operation: Operation) -> dict[str, Any]:
     """The document's own example of the body."""
-    document = Client().get("/v1/openapi.json").json
-    shown = document["paths"][operation.path][operation.method.lower()]["requestBody"]
+    shown = document()["paths"][operation.path][operation.method.lower()]["requestBody"]
     found: dict[str, Any] = shown["content"]["application/json"]["example"]
     return found
 
@@ -187,10 +192,11 @@ def _fits(operation: Operation, body: dict[str, Any]) -> bool:
 def test_a_query_that_is_not_declared_or_out_of_bounds_is_422_everywhere() -> None:
     with nothing_changes():
         for operation in QUERIES:
+            fields = operation.query.model_fields if operation.query else {}
             target = town.town().target(operation)
             joint = "&" if "?" in target else "?"
             for bad in ("surprise=1", "limit=0", "limit=101", "limit=x", "limit=" + "9" * 400, "limit=%00", "a%FF=%FF"):
-                if bad.startswith("limit") and "limit" not in (operation.query or Client).__dict__["model_fields"]:
+                if bad.startswith("limit") and "limit" not in fields:
                     continue
                 check(caller(operation).get(target + joint + bad), 422, "invalid_request")
 
@@ -345,7 +351,7 @@ def _signed(payload: bytes, *, at: int | None = None, secret: str = SECRETS["str
 PAYLOAD = json.dumps({"id": "evt_1", "object": "event", "type": "payment_intent.succeeded", "data": {}}).encode()
 BAD_WEBHOOKS: dict[str, Callable[[], tuple[bytes, str]]] = {
     "unsigned": lambda: (PAYLOAD, ""),
-    "forged": lambda: (PAYLOAD, _signed(PAYLOAD, secret="whsec_other")),  # noqa: S106  # not one of ours
+    "forged": lambda: (PAYLOAD, _signed(PAYLOAD, secret="whsec_other")),  # not one of ours
     "tampered": lambda: (PAYLOAD.replace(b"evt_1", b"evt_2"), _signed(PAYLOAD)),
     "old": lambda: (PAYLOAD, _signed(PAYLOAD, at=world.now().seconds - 301)),
     "from the future": lambda: (PAYLOAD, _signed(PAYLOAD, at=world.now().seconds + 301)),
@@ -399,7 +405,6 @@ def test_a_webhook_that_is_replayed_changes_nothing_the_second_time() -> None:
         again = {"Stripe-Signature": _signed(event.payload.encode())}
         reply = Client().request("POST", "/webhooks/stripe", event.payload.encode(), again)
         assert reply.status == 200
-    assert visit.read()["captured"] if "captured" in visit.order else True
     assert engine.digest() == before
 
 
