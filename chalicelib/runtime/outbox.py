@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import json
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+
+from pynamodb.exceptions import UpdateError
 
 from chalicelib.kernel.instant import Instant
 from chalicelib.runtime import log, resources
@@ -103,6 +106,8 @@ def sweep(now: Instant) -> int:
             if row.sends > MAX_SENDS or now.since(at) < GRACE_MS * 2 ** (row.sends - 1):
                 continue
             _send(News(news_id, row.data["event"], at, row.data["data"]))
-            row.update([OutboxRow.sends.set(row.sends + 1)], OutboxRow.pk.exists())
+            # Its consumer may have handled and removed it since it was read.
+            with suppress(UpdateError):
+                row.update([OutboxRow.sends.set(row.sends + 1)], OutboxRow.pk.exists())
             sent += 1
     return sent
