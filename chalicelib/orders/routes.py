@@ -319,6 +319,7 @@ def cancel_merchant_order(call: Call) -> Answer:
 @router.post(
     "/webhooks/stripe",
     allow=SIGNED,
+    limited=False,
     answers={200: Received},
     errors=(SignatureInvalid,),
     summary="Stripe tells what happened",

@@ -7,7 +7,7 @@ moves the balance together, once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 
 from chalicelib.kernel.errors import NotFound
@@ -39,10 +39,12 @@ from chalicelib.settlement.model import (
 
 JOB = "settle"
 BEGINNING = Instant(0)
+Progress = Callable[[int, int], None]
+"""Told after each step: how many accounts are done, of how many."""
 IDLE_MS = 7 * DAY_MS  # longer than any run can hang, so that forgetting an account never races with noting it
 
 
-def settle(ctx: Context) -> dict[str, int]:
+def settle(ctx: Context, progress: Progress | None = None) -> dict[str, int]:
     """Closes every statement that is due. Answers how many accounts it looked at, statements it closed, entries that
     wait, and accounts that failed (they are logged and come again)."""
     _discover(ctx)
@@ -53,6 +55,8 @@ def settle(ctx: Context) -> dict[str, int]:
     for merchant_id, group in groupby(accounts, key=lambda item: item[0].merchant_id):
         ours = list(group)
         done["accounts"] += len(ours)
+        if progress:
+            progress(done["accounts"], len(accounts))
         try:
             statements, waiting = _settle_merchant(ctx, merchant_id, ours)
         except Exception as error:  # one merchant's trouble must not hold up the others
@@ -221,10 +225,12 @@ def _standing_of(order_id: str, as_of: Instant) -> Standing:
     lines = [line for line in ledger.lines_of(order_id) if line.matched_at <= as_of]
     usable = {line.ref for line in lines if line.available_on <= as_of}
     paid = [entry for entry in entries if entry.on("A.psp:") > 0]
+    moves = sorted((entry for entry in entries if moves_pending(entry)), key=lambda entry: (entry.at, entry.id))
     return Standing(
         available=all(entry.ref in usable for entry in paid),
+        last_moved=moves[-1].at if moves else BEGINNING,
         psp_fee=sum(line.fee_minor for line in lines),
-        last_moved=max((entry.at for entry in entries if moves_pending(entry)), default=BEGINNING),
+        first_moved=moves[0].id if moves else "",
     )
 
 

@@ -41,7 +41,9 @@ _PROBLEM_SCHEMA = {
 
 def errors_of(operation: Operation) -> list[type[errors.Problem]]:
     """Every problem that an operation can answer: what it declares, and what its declaration implies."""
-    found: list[type[errors.Problem]] = [errors.TooMany, errors.Unavailable, errors.Malformed, *operation.errors]
+    found: list[type[errors.Problem]] = [errors.Unavailable, errors.Malformed, *operation.errors]
+    if operation.limited:
+        found += [errors.TooMany]
     if operation.allow.kind in ("consumer", "merchant", "operator"):
         found += [errors.Unauthorized]
     if operation.allow.kind in ("merchant", "operator"):

@@ -48,7 +48,7 @@ from chalicelib.web.schema import Empty
 MAX_BODY_BYTES = 256 * 1024
 MAX_WEBHOOK_BYTES = 1024 * 1024
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,80}")
+_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 Idempotency = Literal["none", "accepted", "required"]
 
@@ -69,6 +69,7 @@ class Operation:
     errors: tuple[type[Problem], ...] = ()
     idempotency: Idempotency = "none"
     if_match: bool = False
+    limited: bool = True
     media_type: str = "application/json"
     example: dict[str, Any] | None = None
     description: str = ""
@@ -214,7 +215,7 @@ def _answer(
 
     now = clock.now()
     address = _address(request)
-    if operation.allow.kind != "signed":
+    if operation.limited:
         _limit("address", address, settings().rate_address_minute, now, limits)
     actor = auth.actor_for(operation.allow, headers, now)
     if actor.account_id:
