@@ -86,9 +86,7 @@ def test_starts_are_exactly_those_whose_every_minute_is_worked(calendar: tuple[O
 
 @settings(max_examples=30, deadline=None)
 @given(calendars(), calendars())
-def test_the_last_call_is_the_latest_start_less_the_lead_time(
-    one: tuple[Offer, Staff, Shop, date], other: tuple[Offer, Staff, Shop, date]
-) -> None:
+def test_the_last_call_is_the_latest_start_less_the_lead_time(one: tuple, other: tuple) -> None:
     """Over all offers and staff of a page; None when there is no start at all."""
     offer, staff, shop, day = one
     second = replace(other[0], id=build.offer(shop).id, shop_id=shop.id)
