@@ -18,7 +18,7 @@ from chalicelib.settlement import handlers as settlement_jobs
 from chalicelib.settlement import routes as settlement
 from chalicelib.web import routes as web
 
-app = Chalice(app_name="linli")
+app = Chalice(app_name="linli", configure_logs=False)
 app.api.binary_types = []
 
 for blueprint in (

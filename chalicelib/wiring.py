@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import cached_property, lru_cache
 from importlib import import_module
 from typing import Any
@@ -53,8 +52,3 @@ def memberships(account_id: str) -> list[Any]:
     from chalicelib.identity import service
 
     return list(service.memberships(account_id))
-
-
-def surface() -> str:
-    """Which Blueprints this deployment serves; `all` on one machine."""
-    return os.environ.get("LINLI_SURFACE", "all")

@@ -48,9 +48,9 @@ STAGES = (Stage("staging", log_days=14, guarded=False), Stage("prod", log_days=9
 # Everything that a stage is told by name; what a person must not read stands in the secret, never here.
 SETTINGS = {
     "LINLI_SECRETS": "chalicelib.providers.secrets.aws:SecretsManager",
-    "LINLI_SMS": "chalicelib.providers.sms.sns:Sns",
+    "LINLI_SMS": "chalicelib.providers.sms.sns:SnsSender",
     "LINLI_PAYMENTS": "chalicelib.providers.payments.stripe:StripePayments",
-    "LINLI_WECHAT_LOGIN": "chalicelib.providers.wechat_login.off:Off",
+    "LINLI_WECHAT_LOGIN": "chalicelib.providers.wechat_login.api:WechatApi",
     "POWERTOOLS_LOG_LEVEL": "INFO",
 }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from itertools import pairwise
 
 from chalicelib.kernel.instant import SECOND_MS, Instant, at_local, zone
@@ -88,15 +89,18 @@ def first_instant(day: date, minute: int, zone_name: str) -> Instant:
     return Instant(high * SECOND_MS)
 
 
-def stretches_of(intervals: Minutes, day: date, zone_name: str) -> list[Stretch]:
-    """What intervals of a local day mean; one that falls into skipped time altogether is no stretch."""
+@lru_cache(maxsize=4096)  # shops of a city share their days, zone and mostly their hours
+def _stretches(intervals: Minutes, day: date, zone_name: str) -> tuple[Stretch, ...]:
     found = [(first_instant(day, begin, zone_name), first_instant(day, end, zone_name)) for begin, end in intervals]
-    return [(begin, end) for begin, end in found if begin < end]
+    return tuple((begin, end) for begin, end in found if begin < end)
 
 
 def intervals_of(hours: Hours, day: date, zone_name: str) -> list[Stretch]:
-    """When hours that begin on a local day begin and end, as instants, in order."""
-    return stretches_of(hours.of(day), day, zone_name)
+    """When hours that begin on a local day begin and end, as instants, in order.
+
+    An interval that falls into skipped time altogether is no stretch.
+    """
+    return list(_stretches(hours.of(day), day, zone_name))
 
 
 def between(hours: Hours, begin: Instant, end: Instant, zone_name: str) -> list[Stretch]:

@@ -310,8 +310,15 @@ class ShopPage:
         if page.shop.state != APPROVED or not page.offers:
             return None
         shop = replace(page.shop, description={}, photos=page.shop.photos[:1], chairs=(), version=1)
-        bare: dict[str, Any] = {"description": {}, "photos": (), "usage_rules": (), "options": (), "version": 1}
-        offers = tuple(replace(offer, **bare) for offer in page.offers)
+        bare: dict[str, Any] = {
+            "description": {},
+            "photos": (),
+            "usage_rules": (),
+            "options": (),
+            "policy": (),
+            "refund_badge": "",
+        }
+        offers = tuple(replace(offer, version=1, **bare) for offer in page.offers)
         return ShopPage(shop, offers, tuple(replace(member, title={}, photo=None, version=1) for member in page.staff))
 
     def with_offer(self, offer: Offer) -> ShopPage:

@@ -22,6 +22,7 @@ from chalicelib.catalog.model import (
     Staff,
     Text,
 )
+from chalicelib.kernel import ids
 from chalicelib.kernel.geo import Point, to_gcj02
 from chalicelib.kernel.instant import Instant
 from chalicelib.kernel.money import Money
@@ -48,22 +49,123 @@ def _text(text: Text) -> Plain:
     return dict(text)
 
 
-def _hours(hours: Hours) -> Plain:
-    return {
-        "w": {str(weekday): [list(pair) for pair in pairs] for weekday, pairs in hours.weekly.items()},
-        "x": {day.isoformat(): [list(pair) for pair in pairs] for day, pairs in hours.exceptions.items()},
-    }
+def _hours(hours: Hours) -> list[list[list[Any]]]:
+    """Weekdays, and then dates, that share their intervals stand together: [[["0123456", [[600, 1320]]]], […]]."""
+    return [
+        _together({str(weekday): pairs for weekday, pairs in sorted(hours.weekly.items())}, ""),
+        _together({day.isoformat(): pairs for day, pairs in sorted(hours.exceptions.items())}, ","),
+    ]
+
+
+def _together(days: dict[str, Minutes], between: str) -> list[list[Any]]:
+    grouped: dict[Minutes, list[str]] = {}
+    for name, intervals in days.items():
+        grouped.setdefault(intervals, []).append(name)
+    return [[between.join(names), [list(pair) for pair in intervals]] for intervals, names in grouped.items()]
 
 
 def _to_minutes(pairs: list[list[int]]) -> Minutes:
     return tuple((begin, end) for begin, end in pairs)
 
 
-def _to_hours(plain: Plain) -> Hours:
+def _to_hours(plain: list[list[list[Any]]]) -> Hours:
+    weekly, exceptions = plain
     return Hours(
-        {int(weekday): _to_minutes(pairs) for weekday, pairs in plain["w"].items()},
-        {date.fromisoformat(day): _to_minutes(pairs) for day, pairs in plain["x"].items()},
+        {int(weekday): _to_minutes(pairs) for names, pairs in weekly for weekday in names},
+        {date.fromisoformat(day): _to_minutes(pairs) for names, pairs in exceptions for day in names.split(",")},
     )
+
+
+# What is blank is not written: a shop's page must fit one read unit. These are the fields that may be blank and what
+# they then read as, fixed here, so that a default which changes in the code cannot change what was stored.
+_BLANK_SHOP: Plain = {
+    "description": {},
+    "photos": [],
+    "phone_public": "",
+    "chairs": [],
+    "rating_sum_centi": 0,
+    "rating_count": 0,
+    "sales": 0,
+}
+_BLANK_STAFF: Plain = {
+    "title": {},
+    "photo": None,
+    "offer_ids": [],
+    "hours": None,
+    "breaks": [[], []],
+    "time_off": [],
+    "overrides": {},
+    "rank": 0,
+}
+_BLANK_OFFER: Plain = {
+    "category": "",
+    "description": {},
+    "photos": [],
+    "buffer_before_minutes": 0,
+    "buffer_after_minutes": 0,
+    "lead_minutes": 0,
+    "horizon_days": 0,
+    "options": [],
+    "chair_ids": [],
+    "policy": [],
+    "refund_badge": "",
+    "usage_rules": [],
+    "rank": 0,
+}
+
+
+# Short on the wire, long in code.
+_SHORT = {
+    "address": "a",
+    "breaks": "br",
+    "buffer_after_minutes": "ba",
+    "buffer_before_minutes": "bb",
+    "category": "ct",
+    "chair_ids": "ch",
+    "chairs": "cs",
+    "confirmation": "cf",
+    "created_at": "at",
+    "currency": "cu",
+    "description": "ds",
+    "duration_minutes": "du",
+    "horizon_days": "hd",
+    "hours": "h",
+    "kind": "k",
+    "lead_minutes": "ld",
+    "merchant_id": "m",
+    "name": "n",
+    "offer_ids": "of",
+    "options": "op",
+    "overrides": "ov",
+    "phone_public": "ph",
+    "photo": "p",
+    "photos": "ps",
+    "policy": "pl",
+    "position": "pt",
+    "price": "pr",
+    "rank": "rk",
+    "rating_count": "rc",
+    "rating_sum_centi": "rs",
+    "refund_badge": "rb",
+    "sales": "sl",
+    "shop_id": "s",
+    "slot_step_minutes": "ss",
+    "state": "st",
+    "time_off": "to",
+    "title": "t",
+    "usage_rules": "ur",
+    "version": "v",
+    "zone": "z",
+}
+_LONG = {short: name for name, short in _SHORT.items()}
+
+
+def _lean(plain: Plain, blank: Plain) -> Plain:
+    return {_SHORT.get(name, name): value for name, value in plain.items() if name not in blank or value != blank[name]}
+
+
+def _full(lean: Plain, blank: Plain) -> Plain:
+    return {**blank, **{_LONG.get(short, short): value for short, value in lean.items()}}
 
 
 def of_city(city: City) -> Plain:
@@ -105,7 +207,7 @@ def to_merchant(plain: Plain) -> Merchant:
 
 
 def of_shop(shop: Shop) -> Plain:
-    return {
+    plain = {
         "id": shop.id,
         "merchant_id": shop.merchant_id,
         "city": shop.city,
@@ -127,9 +229,11 @@ def of_shop(shop: Shop) -> Plain:
         "state": shop.state,
         "version": shop.version,
     }
+    return _lean(plain, _BLANK_SHOP)
 
 
-def to_shop(plain: Plain) -> Shop:
+def to_shop(lean: Plain) -> Shop:
+    plain = _full(lean, _BLANK_SHOP)
     return Shop(
         **{
             **plain,
@@ -142,42 +246,53 @@ def to_shop(plain: Plain) -> Shop:
     )
 
 
+def _half(offer_id: str) -> str:
+    """A staff member's offers are of the same shop, so its tag need not be repeated."""
+    return ids.split(offer_id)[1]
+
+
+def _whole(half: str, staff_id: str) -> str:
+    return f"ofr_{ids.split(staff_id)[0]}{half}"
+
+
 def of_staff(staff: Staff) -> Plain:
-    return {
+    plain = {
         "id": staff.id,
         "shop_id": staff.shop_id,
         "name": _text(staff.name),
         "title": _text(staff.title),
         "photo": staff.photo,
-        "offer_ids": list(staff.offer_ids),
+        "offer_ids": [_half(offer_id) for offer_id in staff.offer_ids],
         "hours": None if staff.hours is None else _hours(staff.hours),
         "breaks": _hours(staff.breaks),
         "time_off": [[begin.ms, end.ms] for begin, end in staff.time_off],
         "overrides": {
-            offer_id: [override.price_delta_minor, override.duration_minutes]
+            _half(offer_id): [override.price_delta_minor, override.duration_minutes]
             for offer_id, override in staff.overrides.items()
         },
         "state": staff.state,
         "rank": staff.rank,
         "version": staff.version,
     }
+    return _lean(plain, _BLANK_STAFF)
 
 
-def to_staff(plain: Plain) -> Staff:
+def to_staff(lean: Plain) -> Staff:
+    plain = _full(lean, _BLANK_STAFF)
     return Staff(
         **{
             **plain,
-            "offer_ids": tuple(plain["offer_ids"]),
+            "offer_ids": tuple(_whole(half, plain["id"]) for half in plain["offer_ids"]),
             "hours": None if plain["hours"] is None else _to_hours(plain["hours"]),
             "breaks": _to_hours(plain["breaks"]),
             "time_off": tuple((Instant(begin), Instant(end)) for begin, end in plain["time_off"]),
-            "overrides": {offer_id: Override(*values) for offer_id, values in plain["overrides"].items()},
+            "overrides": {_whole(half, plain["id"]): Override(*values) for half, values in plain["overrides"].items()},
         }
     )
 
 
 def of_offer(offer: Offer) -> Plain:
-    return {
+    plain = {
         "id": offer.id,
         "shop_id": offer.shop_id,
         "merchant_id": offer.merchant_id,
@@ -205,9 +320,11 @@ def of_offer(offer: Offer) -> Plain:
         "rank": offer.rank,
         "version": offer.version,
     }
+    return _lean(plain, _BLANK_OFFER)
 
 
-def to_offer(plain: Plain) -> Offer:
+def to_offer(lean: Plain) -> Offer:
+    plain = _full(lean, _BLANK_OFFER)
     amount_minor, currency = plain["price"]
     return Offer(
         **{

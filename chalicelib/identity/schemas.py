@@ -53,7 +53,9 @@ class WechatIn(Input):
 
 
 class RefreshIn(Input):
-    refresh_token: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.\-]{20,300}$")]
+    refresh_token: Annotated[
+        str, StringConstraints(pattern=r"^[A-Za-z0-9_.\-]{20,300}$"), Field(examples=["cmVmcmVzaC10b2tlbi1leGFtcGxl"])
+    ]
 
 
 class AccountOut(Output):
@@ -128,7 +130,9 @@ class PhoneIn(Input):
 
 class DeviceIn(Input):
     platform: Literal["ios", "android", "mini_program", "web"]
-    push_token: Annotated[str, StringConstraints(pattern=r"^[!-~]{8,1000}$")]
+    push_token: Annotated[
+        str, StringConstraints(pattern=r"^[!-~]{8,1000}$"), Field(examples=["fcm:d1k9XvQ2Tm6y:APA91bF"])
+    ]
 
 
 class DeviceOut(Output):

@@ -9,6 +9,7 @@ from chalicelib.kernel.instant import DAY_MS, Instant
 from chalicelib.kernel.money import Money
 
 KEEP_DAYS = 90
+CLAIM_MS = 60_000  # twice the time that a consumer has: who has not sent by then is dead
 MAX_NAME = 24  # characters of a shop's or an offer's name: a message of three parts costs three
 
 
@@ -64,13 +65,16 @@ def receipt_id(news_id: str, event: str) -> str:
 
 
 def may_send(receipts: list[Receipt], wanted: str, by: str, now: Instant, per_day: int) -> str:
-    """`send`, `sent` (another queue message has done it, or is about to) or `enough` (the day's bound is reached).
+    """`send`, `held` (another queue message has sent it, or is about to), `stale` (another one claimed it so long ago
+    that it has either sent it or died) or `enough` (the day's bound is reached).
 
     The queue message that holds a claim may take it again: it comes back only because it did not finish.
     """
     for receipt in receipts:
         if receipt.id == wanted:
-            return "send" if receipt.by in ("", by) else "sent"
+            if receipt.by in ("", by):
+                return "send"
+            return "held" if now.since(receipt.at) < CLAIM_MS else "stale"
     today = sum(now.since(receipt.at) < DAY_MS for receipt in receipts)
     return "send" if today < per_day else "enough"
 

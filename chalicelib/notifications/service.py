@@ -1,8 +1,9 @@
 """Sends the message that a piece of news deserves: once, and only while it is true.
 
 A receipt is claimed before the message leaves. Whoever holds it may send; when the provider fails, the claim is let
-go and the news comes again. A message can only go out twice when the process dies, or the provider does not answer,
-between the sending and the end of the queue message; the provider is then given the same dedupe key.
+go and the news comes again; when the holder dies, the news still stands in the outbox, and who brings it next takes the
+claim over. A message can only go out twice when the process dies, or the provider does not answer, between the sending
+and the end of the queue message; the provider is then given the same dedupe key.
 """
 
 from __future__ import annotations
@@ -17,16 +18,21 @@ from chalicelib.notifications.model import Receipt, Standing
 from chalicelib.orders import service as orders
 from chalicelib.orders.service import Notice
 from chalicelib.providers.ports import ProviderUnavailable, SmsRefused
-from chalicelib.runtime import log, messages
+from chalicelib.runtime import log, messages, outbox
 from chalicelib.runtime.context import Context
 from chalicelib.runtime.outbox import News
 from chalicelib.runtime.transaction import AlreadyDone, Transaction
 
 
+class ClaimHeld(Exception):
+    """Another queue message is sending it just now, or died over it: come again and see."""
+
+
 def tell(ctx: Context, news: News, message_id: str) -> str:
     """What became of it: `sent`, or why nothing was: `gone`, `stale`, `no_phone`, `repeated`, `enough`, `refused`.
 
-    `message_id` is the queue message that brings the news. Raises ProviderUnavailable, so that the news comes again.
+    `message_id` is the queue message that brings the news. Raises ProviderUnavailable or ClaimHeld, so that the news
+    comes again.
     """
     notice = orders.notice(ctx, news.data["order_id"])
     if notice is None:
@@ -43,8 +49,17 @@ def tell(ctx: Context, news: News, message_id: str) -> str:
     if verdict == "enough":
         log.warning("no more messages to this account today", account_id=notice.account_id, event=news.event)
         return "enough"
-    if verdict == "sent" or not _claimed(receipt):
+    if verdict == "send":
+        holder = ""
+    elif not outbox.stands(news):
+        # Whoever finishes takes the news out of the outbox.
         return "repeated"
+    elif verdict == "held":
+        raise ClaimHeld
+    else:
+        holder = next(one.by for one in known if one.id == receipt.id)
+    if not _claimed(receipt, holder):
+        raise ClaimHeld
     return _send(ctx, receipt, phone, locale, template, notice)
 
 
@@ -59,9 +74,9 @@ def _contact(ctx: Context, account_id: str) -> tuple[str | None, str]:
         return None, ""
 
 
-def _claimed(receipt: Receipt) -> bool:
+def _claimed(receipt: Receipt, from_dead: str) -> bool:
     tx = Transaction()
-    tables.claim(tx, receipt)
+    tables.claim(tx, receipt, from_dead)
     try:
         tx.commit()
     except AlreadyDone:

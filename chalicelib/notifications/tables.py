@@ -29,8 +29,8 @@ def receipts(recipient: str) -> list[Receipt]:
     return [Receipt(row.pk, row.sk, row.by or "", Instant(row.at_ms)) for row in query_all(ReceiptRow, recipient)]
 
 
-def claim(tx: Transaction, receipt: Receipt) -> None:
-    """AlreadyDone when another queue message holds it."""
+def claim(tx: Transaction, receipt: Receipt, from_dead: str = "") -> None:
+    """AlreadyDone when another queue message holds it; `from_dead` is one whose claim may be taken over."""
     row = ReceiptRow(
         receipt.recipient,
         receipt.id,
@@ -39,6 +39,8 @@ def claim(tx: Transaction, receipt: Receipt) -> None:
         ttl=receipt.at.seconds + _KEEP_SECONDS,
     )
     free = ReceiptRow.pk.does_not_exist() | ReceiptRow.by.does_not_exist() | (ReceiptRow.by == receipt.by)
+    if from_dead:
+        free |= ReceiptRow.by == from_dead
     tx.put(row, free, lambda _: None)
 
 

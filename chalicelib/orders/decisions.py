@@ -43,12 +43,27 @@ SENT_BACK = ("wrong_amount", "duplicate", "late")  # reasons to return a whole p
 
 
 def attempt_opened(order: Order, charge_id: str, attempt: Attempt, now: Instant) -> Change:
-    """The intent exists at the provider; only now may anybody be shown its secret."""
+    """The intent exists at the provider; only now may anybody be shown its secret. A fact that was faster has left an
+    attempt without a key: it becomes this one and keeps what it knows."""
+    early = adopted(order, attempt)
+    if early is not None:
+        attempt = replace(early, client=attempt.client, key=attempt.key, opened_at=attempt.opened_at)
     charges = tuple(
-        replace(charge, attempts=(*charge.attempts, attempt)) if charge.id == charge_id else charge
+        replace(charge, attempts=(*(a for a in charge.attempts if a != early), attempt))
+        if charge.id == charge_id
+        else charge
         for charge in order.charges
     )
-    return Change(told(replace(order, charges=charges, payment_state="processing"), now, "customer", "payment_started"))
+    payment_state = "processing" if attempt.living else order.payment_state
+    return Change(
+        told(replace(order, charges=charges, payment_state=payment_state), now, "customer", "payment_started")
+    )
+
+
+def adopted(order: Order, attempt: Attempt) -> Attempt | None:
+    """The attempt of the same intent that was taken from a provider's fact because nobody had written it down."""
+    found = (a for charge in order.charges for a in charge.attempts if a.intent_id == attempt.intent_id)
+    return next((a for a in found if not a.key), None)
 
 
 def intent_fact(order: Order, intent: Intent, now: Instant, clocks: Clocks, provider: str) -> Change | None:
@@ -200,12 +215,13 @@ def postponed(order: Order, now: Instant) -> Change:
     return Change(replace(order, due_at=now.plus(seconds=RETRY_SECONDS)))
 
 
-def cancelled(order: Order, by: str, now: Instant, event: str = "cancel") -> Change:
-    """Ends an order before its service. Paid money follows the policy; the rest of it goes back."""
+def cancelled(order: Order, by: str, now: Instant, event: str = "cancel", mark: str = "") -> Change:
+    """Ends an order before its service. Paid money follows the policy; the rest of it goes back. `mark` remembers the
+    request."""
     quote = cancel_quote(order, now, by)
     paid = order.payment_state == "paid"
     reason = "declined" if event == "decline" and by == "merchant" else by
-    order = replace(moved(order, event), cancel_reason=reason, kept_minor=quote.kept_minor)
+    order = replace(moved(order, event), cancel_reason=reason, kept_minor=quote.kept_minor, cancel_mark=mark)
     if not paid:
         order = told(replace(_void(order, now), payment_state="none"), now, by, "cancelled")
         return Change(with_due(order, now), news=("order.cancelled",), releases=True)

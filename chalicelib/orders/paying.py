@@ -7,11 +7,11 @@ from typing import Any
 
 from chalicelib.booking.model import SlotTaken
 from chalicelib.kernel import ids
-from chalicelib.kernel.errors import Gone, IdempotencyKeyReused, NotFound, Unavailable
+from chalicelib.kernel.errors import Gone, NotFound, Unavailable
 from chalicelib.kernel.money import Money
 from chalicelib.orders import decisions, saving, tables
 from chalicelib.orders.changes import Change
-from chalicelib.orders.model import Changed, Charge, Order
+from chalicelib.orders.model import Changed, Charge, Order, repeats
 from chalicelib.payments import service as payments
 from chalicelib.payments.model import (
     MAX_ATTEMPTS,
@@ -38,7 +38,6 @@ from chalicelib.runtime.context import Context
 
 _TRIES = 8
 _OPEN_TRIES = 4
-_KEY_CHARS, _BODY_CHARS = 13, 6
 
 
 class HoldExpired(Gone):
@@ -63,14 +62,14 @@ class Opened:
 
 
 def open_attempt(
-    ctx: Context, order: Order, *, method: str, client: str, charge_id: str | None, return_url: str | None, key: str
+    ctx: Context, order: Order, *, method: str, client: str, charge_id: str | None, return_url: str | None, mark: str
 ) -> Opened:
-    """Opens an attempt for the order's open charge; a living one is ended at the provider first.
+    """Opens an attempt for the order's open charge; a living one is ended at the provider first. `mark` is the
+    `request_mark`.
 
     Raises AlreadyPaid, HoldExpired, PaymentProcessing, TooManyAttempts, MethodUnavailable, ProviderUnavailable,
     IdempotencyKeyReused, Changed.
     """
-    mark = _mark(ctx.actor.account_id, key, (method, client, charge_id or "", return_url or ""))
     for _ in range(_OPEN_TRIES):
         replay = _replay(ctx, order, mark)
         if replay is not None:
@@ -81,11 +80,6 @@ def open_attempt(
             # Somebody else moved the order, perhaps this very request sent twice: look again.
             order = tables.order(order.id) or order
     raise Changed(retry_after_seconds=1)
-
-
-def _mark(account_id: str, key: str, asked: tuple[str, ...]) -> str:
-    """What an attempt keeps of its request: which key, and what was asked for with it."""
-    return ids.digest(account_id, key, length=_KEY_CHARS) + ids.digest(*asked, length=_BODY_CHARS)
 
 
 def _open(
@@ -114,18 +108,32 @@ def _open(
         # A saved card can capture at once: the attempt is written as created, and the money by its own transaction.
         attempt = replace(attempt, state="created")
     # Nobody is shown the secret before this write: an intent that we did not note can never be paid.
-    opened = saving.write(ctx, order, decisions.attempt_opened(order, charge.id, attempt, ctx.now))
+    opened = _note(ctx, order, charge.id, attempt)
     if intent.state == SUCCEEDED:
         opened = apply_intent(ctx, intent)
     return Opened(opened, charge, attempt, intent.next_action, replayed=False)
 
 
+def _note(ctx: Context, order: Order, charge_id: str, attempt: Attempt) -> Order:
+    """Writes the attempt down. The provider tells of a new intent at once, and its webhook may be here first.
+
+    Raises Changed when the order moved for any other reason.
+    """
+    for _ in range(_TRIES):
+        try:
+            return saving.write(ctx, order, decisions.attempt_opened(order, charge_id, attempt, ctx.now))
+        except Changed:
+            moved = tables.order(order.id)
+            if moved is None or decisions.adopted(moved, attempt) is None:
+                raise
+            order = moved
+    raise Unavailable(retry_after_seconds=1)
+
+
 def _replay(ctx: Context, order: Order, mark: str) -> Opened | None:
     for charge in order.charges:
         for attempt in charge.attempts:
-            if attempt.key[:_KEY_CHARS] == mark[:_KEY_CHARS]:
-                if attempt.key != mark:
-                    raise IdempotencyKeyReused
+            if repeats(attempt.key, mark):
                 intent = payments.fetch_intent(ctx, attempt)
                 return Opened(order, charge, attempt, intent.next_action, replayed=True)
     return None

@@ -71,8 +71,7 @@ class MethodUnavailable(Invalid):
 
 @dataclass(frozen=True)
 class Attempt:
-    """One try to pay one charge. `key` is a digest of the caller's Idempotency-Key and, after it, one of what was asked
-    for; `received_minor` is what came in."""
+    """One try to pay one charge. `key` is a mark of the request that opened it, `received_minor` what came in."""
 
     id: str
     ordinal: int

@@ -156,8 +156,8 @@ def spans(days: Iterable[date]) -> list[list[date]]:
 
 def match(ours: Iterable[Movement], theirs: Iterable[BalanceLine], now: Instant, lag_seconds: int) -> Result:
     """Joins both sides. The outcome does not depend on their order, nor on reading the same thing twice."""
-    lines = sorted({line.line_id: line for line in theirs}.values(), key=lambda line: (line.created, line.line_id))
-    moves = sorted({move.entry_id: move for move in ours}.values(), key=lambda move: (move.at, move.entry_id))
+    lines = sorted({line.line_id: line for line in theirs}.values(), key=lambda line: (line.created.ms, line.line_id))
+    moves = sorted({move.entry_id: move for move in ours}.values(), key=lambda move: (move.at.ms, move.entry_id))
     ours_by: dict[tuple[str, bool], list[Movement]] = defaultdict(list)
     theirs_by: dict[tuple[str, bool], list[BalanceLine]] = defaultdict(list)
     differences: list[Difference] = []
@@ -171,18 +171,16 @@ def match(ours: Iterable[Movement], theirs: Iterable[BalanceLine], now: Instant,
     matched: list[Match] = []
     lonely: list[Difference] = []
     for key in sorted({*ours_by, *theirs_by}):
-        pairs, more_ours, more_theirs = _paired(ours_by.get(key, []), theirs_by.get(key, []))
-        for move, line in pairs:
-            unlike = _unlike(move, line)
-            if unlike is None:
-                matched.append(Match(move, line))
-            else:
-                differences.append(unlike)
-        # Beside a pair the rest is a second one of the same thing; without a pair it has no counterpart.
-        differences += [replace(_of_move(DUPLICATE, move), ref=move.entry_id) for move in more_ours if pairs]
-        differences += [_of_line(DUPLICATE, line) for line in more_theirs if pairs]
-        lonely += [_of_move(MISSING_THERE, move) for move in more_ours if not pairs]
-        lonely += [_of_line(MISSING_HERE, line) for line in more_theirs if not pairs]
+        agree, unlike, more_ours, more_theirs = _paired(ours_by.get(key, []), theirs_by.get(key, []))
+        matched += agree
+        differences += unlike
+        if agree or unlike:
+            # Beside a pair the rest is a second one of the same thing.
+            differences += [replace(_of_move(DUPLICATE, move), ref=move.entry_id) for move in more_ours]
+            differences += [_of_line(DUPLICATE, line) for line in more_theirs]
+        else:
+            lonely += [_of_move(MISSING_THERE, move) for move in more_ours]
+            lonely += [_of_line(MISSING_HERE, line) for line in more_theirs]
     young = now.ms - lag_seconds * SECOND_MS
     return Result(
         tuple(matched),
@@ -193,25 +191,26 @@ def match(ours: Iterable[Movement], theirs: Iterable[BalanceLine], now: Instant,
 
 def _paired(
     ours: Sequence[Movement], theirs: Sequence[BalanceLine]
-) -> tuple[list[tuple[Movement, BalanceLine]], list[Movement], list[BalanceLine]]:
-    """Pairs of one charge or refund, equal amounts first; then what is left over on each side."""
-    left, pairs, unequal = list(theirs), [], []
+) -> tuple[list[Match], list[Difference], list[Movement], list[BalanceLine]]:
+    """What agrees and what does not of one charge or refund, equal amounts first; then what each side has left over."""
+    left, agree, rest = list(theirs), [], []
     for move in ours:
-        equal = next((line for line in left if _unlike(move, line) is None), None)
+        equal = next((line for line in left if _agree(move, line)), None)
         if equal is None:
-            unequal.append(move)
+            rest.append(move)
         else:
             left.remove(equal)
-            pairs.append((move, equal))
+            agree.append(Match(move, equal))
     # Only a thing that agrees with nothing at all is compared with one that does not agree.
-    if not pairs and unequal and left:
-        pairs.append((unequal.pop(0), left.pop(0)))
-    return pairs, unequal, left
+    unlike = [_unlike(rest.pop(0), left.pop(0))] if not agree and rest and left else []
+    return agree, unlike, rest, left
 
 
-def _unlike(move: Movement, line: BalanceLine) -> Difference | None:
-    if move.currency == line.amount.currency and move.amount_minor == line.amount.amount_minor:
-        return None
+def _agree(move: Movement, line: BalanceLine) -> bool:
+    return move.amount_minor == line.amount.amount_minor and move.currency == line.amount.currency
+
+
+def _unlike(move: Movement, line: BalanceLine) -> Difference:
     kind = AMOUNT if move.currency == line.amount.currency else CURRENCY
     effect = defaultdict(int, {line.amount.currency: line.amount.amount_minor - line.fee.amount_minor})
     effect[move.currency] -= move.amount_minor

@@ -72,7 +72,7 @@ def _day_of(pk: str) -> date:
 
 
 def run(provider: str, day: date) -> Run | None:
-    """A30 the run row of a provider day, strongly consistent."""
+    """A50 the run row of a provider day, strongly consistent."""
     for row in RunRow.query(_pk(provider, day), RunRow.sk == "-", consistent_read=True):
         return _run(row)
     return None
@@ -98,7 +98,7 @@ def save_run(run: Run) -> None:
 
 
 def runs(before: str | None, limit: int) -> Page[Run]:
-    """A31 runs, newest day first."""
+    """A51 runs, newest day first."""
     older = RunRow.list_sort < before if before else None
     rows = RunRow.listed.query(_RUNS, older, scan_index_forward=False, page_size=_PAGE_ROWS)
     found = list(islice(rows, limit))
@@ -122,7 +122,7 @@ def _found(row: DifferenceRow) -> Found:
 
 
 def of_day(provider: str, day: date) -> list[Found]:
-    """A32 every difference ever found on a provider day, strongly consistent."""
+    """A52 every difference ever found on a provider day, strongly consistent."""
     return [_found(row) for row in query_all(DifferenceRow, _pk(provider, day), DifferenceRow.sk.startswith("diff#"))]
 
 
@@ -156,7 +156,7 @@ def move_found(tx: Transaction, before: Found, after: Found) -> None:
 
 
 def listed(states: tuple[str, ...], kind: str | None, before: str | None, limit: int) -> Page[Found]:
-    """A33 differences in these states, last found first; of one kind where it is named."""
+    """A53 differences in these states, last found first; of one kind where it is named."""
 
     def rows(state: str) -> Iterator[DifferenceRow]:
         older = DifferenceRow.list_sort < before if before else None
@@ -168,6 +168,6 @@ def listed(states: tuple[str, ...], kind: str | None, before: str | None, limit:
 
 
 def open_days(provider: str) -> set[date]:
-    """A33 the days of a provider that have open differences."""
+    """A53 the days of a provider that have open differences."""
     rows = DifferenceRow.listed.query(DIFFERENCE.initial, page_size=_PAGE_ROWS)
     return {_day_of(row.pk) for row in rows if row.pk.startswith(f"{provider}#")}

@@ -12,7 +12,7 @@ from chalicelib.runtime.transaction import Transaction
 
 
 class JobRow(Row):
-    """pk the job's name, sk `lease` | `cursor` | `last_ok`. A29."""
+    """pk the job's name, sk `lease` | `cursor` | `last_ok`. A35."""
 
     class Meta:
         table_name = table_name("jobs")

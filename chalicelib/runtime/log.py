@@ -19,7 +19,8 @@ def scrub(text: str) -> str:
 def _logger() -> Any:
     from aws_lambda_powertools import Logger
 
-    return Logger(service="linli", log_uncaught_exceptions=False)
+    # Not "linli": loggers of that name have parents and children of their own, and a line would come out twice.
+    return Logger(service="linli-functions", log_uncaught_exceptions=False)
 
 
 def info(message: str, **fields: Any) -> None:

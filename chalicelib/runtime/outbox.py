@@ -84,6 +84,12 @@ def _send(news: News) -> None:
     resources.sqs().send_message(QueueUrl=resources.queue_url(queue), MessageBody=news.body())
 
 
+def stands(news: News) -> bool:
+    """Whether nobody has handled it yet."""
+    row = _row(news)
+    return any(True for _ in OutboxRow.query(row.pk, OutboxRow.sk == row.sk, consistent_read=True))
+
+
 def handled(news: News) -> None:
     """The consumer's effect stands: nobody needs the row any more. Deleting it twice is harmless."""
     row = _row(news)

@@ -29,7 +29,6 @@ TRAILING_MS = HOUR_MS
 
 EARNING, REVERSAL, ADJUSTMENT = "earning", "reversal", "adjustment"
 _PENDING = "L.merchant_pending:"
-_SERVICE_EVENTS = ("earned", "kept")
 
 
 @dataclass(frozen=True)
@@ -83,12 +82,14 @@ class Statement:
 
 @dataclass(frozen=True)
 class Standing:
-    """What must be known of an order before its earnings settle: is its money available at the provider, what did the
-    provider take, and when was the merchant's share last moved."""
+    """What must be known of an order before its earnings settle: is its money available at the provider, when was the
+    merchant's share last moved, and what did the provider take. `first_moved` is the entry that shows the fee, so that
+    a tip or a reversal does not repeat it."""
 
     available: bool
-    psp_fee: int
     last_moved: Instant
+    psp_fee: int = 0
+    first_moved: str = ""
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def decide(entries: Sequence[Entry], standing: Mapping[str, Standing], end: Inst
     for entry in sorted(entries, key=lambda found: (found.at, found.id)):
         order = standing[entry.business_id]
         if order.available and order.last_moved < end:
-            lines.append(line_of(entry, order.psp_fee))
+            lines.append(line_of(entry, order.psp_fee if entry.id == order.first_moved else 0))
         else:
             waiting.append(entry)
     return Content(tuple(lines), tuple(waiting))
@@ -144,21 +145,19 @@ def bounded_end(window: Sequence[Entry], carried: int, standing: Mapping[str, St
 
 
 def line_of(entry: Entry, psp_fee: int) -> Line:
-    """The fee stands on the line of the service itself, so that a tip or a reversal does not repeat it."""
-    net, commission = -entry.on(_PENDING), -entry.on("R.commission") - entry.on("L.tax")
-    discounts = int(entry.meta.get("discounts", 0))
-    return Line(
-        order_id=entry.business_id,
-        event=entry.event,
-        n=entry.n,
-        at=entry.at,
-        kind=EARNING if net > 0 else REVERSAL,
-        gross=net + commission + discounts,
-        discounts=discounts,
-        commission=commission,
-        commission_bps=int(entry.meta.get("bps", 0)),
-        psp_fee=psp_fee if entry.event in _SERVICE_EVENTS else 0,
-        net=net,
+    """What an entry says on a statement; the provider's fee is not in the entry."""
+    return unpacked(
+        (
+            entry.business_id,
+            entry.event,
+            entry.n,
+            entry.at.ms,
+            int(entry.meta.get("discounts", 0)),
+            -entry.on("R.commission") - entry.on("L.tax"),
+            int(entry.meta.get("bps", 0)),
+            psp_fee,
+            -entry.on(_PENDING),
+        )
     )
 
 
@@ -176,14 +175,12 @@ def content_hash(statement: Statement, content: Content) -> str:
 
 
 def packed(line: Line) -> list[int | str]:
-    """A line as the plain list that is stored."""
+    """A line as the plain list that is stored: what does not follow from the rest."""
     return [
         line.order_id,
         line.event,
         line.n,
         line.at.ms,
-        line.kind,
-        line.gross,
         line.discounts,
         line.commission,
         line.commission_bps,
@@ -192,10 +189,22 @@ def packed(line: Line) -> list[int | str]:
     ]
 
 
-def unpacked(row: list[Any]) -> Line:
+def unpacked(row: Sequence[Any]) -> Line:
     """The line that `packed` made this list of."""
-    order_id, event, n, at, kind, *amounts = row
-    return Line(order_id, event, n, Instant(at), kind, *amounts)
+    order_id, event, n, at_ms, discounts, commission, bps, psp_fee, net = row
+    return Line(
+        order_id=order_id,
+        event=event,
+        n=n,
+        at=Instant(at_ms),
+        kind=EARNING if net > 0 else REVERSAL,
+        gross=net + commission + discounts,
+        discounts=discounts,
+        commission=commission,
+        commission_bps=bps,
+        psp_fee=psp_fee,
+        net=net,
+    )
 
 
 def closed_with(statement: Statement, content: Content) -> Statement:

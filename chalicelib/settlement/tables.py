@@ -162,7 +162,7 @@ def close(tx: Transaction, statement: Statement, now: Instant) -> None:
 
 
 def statements_of(merchant_id: str, shop_ids: tuple[str, ...], after: str | None, limit: int) -> Page[Statement]:
-    """A26 closed statements of a merchant, newest first; of some shops only where any are named."""
+    """A36 closed statements of a merchant, newest first; of some shops only where any are named."""
     older = HeaderRow.closed < after if after else None
     rows = HeaderRow.of_merchant.query(merchant_id, older, scan_index_forward=False, page_size=PAGE_ROWS)
     mine = (row for row in rows if not shop_ids or row.sk.partition("#")[0] in shop_ids)
@@ -171,7 +171,7 @@ def statements_of(merchant_id: str, shop_ids: tuple[str, ...], after: str | None
 
 
 def find(statement_id: str) -> Statement | None:
-    """A27 a closed statement by its id, through its chunks."""
+    """A37 a closed statement by its id, through its chunks."""
     for chunk in ChunkRow.query(statement_id, limit=1, consistent_read=True):
         for row in HeaderRow.query(chunk.merchant_id, HeaderRow.sk == chunk.header, consistent_read=True):
             return _statement(row) if row.state == "closed" else None
@@ -185,17 +185,17 @@ def _chunks(statement: Statement, kind: str) -> Iterator[list[Any]]:
 
 
 def lines_of(statement: Statement) -> list[Line]:
-    """A28 the lines of a closed statement, as they stand on it."""
+    """A38 the lines of a closed statement, as they stand on it."""
     return [unpacked(row) for row in _chunks(statement, "line")]
 
 
 def waiting_of(statement: Statement) -> list[tuple[str, str, int]]:
-    """A28 (order, event, n) of each entry that a closed statement left to the next."""
+    """A38 (order, event, n) of each entry that a closed statement left to the next."""
     return [(order_id, event, n) for order_id, event, n in _chunks(statement, "wait")]
 
 
 def agenda() -> dict[Account, Instant]:
-    """A29 every account that may have something to settle, with the time of the first entry it was noted for."""
+    """A39 every account that may have something to settle, with the time of the first entry it was noted for."""
     found = {}
     for row in query_all(AgendaRow, _AGENDA):
         merchant_id, shop_id, currency = row.sk.split("#")

@@ -10,8 +10,9 @@ from pydantic.json_schema import models_json_schema
 
 from chalicelib.kernel import errors
 from chalicelib.runtime.settings import settings
-from chalicelib.web import auth, problems
+from chalicelib.web import auth, examples, problems
 from chalicelib.web.router import OPERATIONS, Operation
+from chalicelib.web.schema import Empty
 
 _REF = "#/components/schemas/{model}"
 _PARAMETER = re.compile(r"{(\w+)}")
@@ -40,7 +41,9 @@ _PROBLEM_SCHEMA = {
 
 def errors_of(operation: Operation) -> list[type[errors.Problem]]:
     """Every problem that an operation can answer: what it declares, and what its declaration implies."""
-    found: list[type[errors.Problem]] = [errors.TooMany, errors.Unavailable, errors.Malformed, *operation.errors]
+    found: list[type[errors.Problem]] = [errors.Unavailable, errors.Malformed, *operation.errors]
+    if operation.limited:
+        found += [errors.TooMany]
     if operation.allow.kind in ("consumer", "merchant", "operator"):
         found += [errors.Unauthorized]
     if operation.allow.kind in ("merchant", "operator"):
@@ -70,9 +73,10 @@ def build() -> dict[str, Any]:
     outputs = [(model, "serialization") for o in OPERATIONS for model in o.answers.values() if model is not None]
     wanted: Any = list(dict.fromkeys(inputs + outputs))
     references, schemas = models_json_schema(wanted, ref_template=_REF)
+    components: dict[str, Any] = {**schemas.get("$defs", {}), "Problem": _PROBLEM_SCHEMA}
     paths: dict[str, dict[str, Any]] = {}
     for operation in OPERATIONS:
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, references)
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, references, components)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -85,19 +89,25 @@ def build() -> dict[str, Any]:
         "tags": [{"name": tag} for tag in dict.fromkeys(o.tag for o in OPERATIONS)],
         "paths": paths,
         "components": {
-            "schemas": {**schemas.get("$defs", {}), "Problem": _PROBLEM_SCHEMA},
+            "schemas": components,
+            "examples": {problem.code: {"value": _problem_example(problem)} for problem in _problems()},
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
         },
     }
 
 
-def _operation(operation: Operation, references: dict[Any, Any]) -> dict[str, Any]:
+def _problems() -> list[type[errors.Problem]]:
+    found = {problem.code: problem for operation in OPERATIONS for problem in errors_of(operation)}
+    return [found[code] for code in sorted(found)]
+
+
+def _operation(operation: Operation, references: dict[Any, Any], components: dict[str, Any]) -> dict[str, Any]:
     described: dict[str, Any] = {
         "operationId": operation.name,
         "summary": operation.summary,
         "tags": [operation.tag],
         "parameters": _parameters(operation),
-        "responses": _responses(operation, references),
+        "responses": _responses(operation, references, components),
         "security": [] if operation.allow.kind in ("public", "signed") else [{"bearer": []}],
     }
     if operation.description:
@@ -105,11 +115,9 @@ def _operation(operation: Operation, references: dict[Any, Any]) -> dict[str, An
     if operation.allow.permission:
         described["x-linli-permission"] = operation.allow.permission
     if operation.body is not None:
-        media: dict[str, Any] = {"schema": references[(operation.body, "validation")]}
-        if operation.example:
-            media["example"] = operation.example
+        media = _media(references[(operation.body, "validation")], components, operation.example)
         described["requestBody"] = {
-            "required": operation.body.__name__ != "Empty",
+            "required": not issubclass(operation.body, Empty),
             "content": {"application/json": media},
         }
     elif operation.allow.kind == "signed":
@@ -166,14 +174,22 @@ def _inlined(field: dict[str, Any], defs: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in field.items() if k != "default" or v is not None}
 
 
-def _responses(operation: Operation, references: dict[Any, Any]) -> dict[str, Any]:
+def _media(
+    reference: dict[str, Any], components: dict[str, Any], example: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    return {"schema": reference, "example": examples.example_of(reference, components) if example is None else example}
+
+
+def _responses(operation: Operation, references: dict[Any, Any], components: dict[str, Any]) -> dict[str, Any]:
     responses: dict[str, Any] = {}
     for status, model in operation.answers.items():
         described: dict[str, Any] = {"description": operation.summary}
         if model is not None:
-            described["content"] = {operation.media_type: {"schema": references[(model, "serialization")]}}
-        elif operation.media_type != "application/json":
-            described["content"] = {operation.media_type: {"schema": {"type": "string"}}}
+            media = _media(references[(model, "serialization")], components)
+            described["content"] = {operation.media_type: media}
+        elif status != 204:
+            kind = "object" if operation.media_type == "application/json" else "string"
+            described["content"] = {operation.media_type: {"schema": {"type": kind}}}
         responses[str(status)] = described
     if operation.method == "GET":
         responses["304"] = {"description": "Unchanged since the ETag in If-None-Match"}
@@ -191,8 +207,22 @@ def _responses(operation: Operation, references: dict[Any, Any]) -> dict[str, An
                             {"$ref": "#/components/schemas/Problem"},
                             {"properties": {"code": {"enum": [p.code for p in group]}}},
                         ]
-                    }
+                    },
+                    "examples": {p.code: {"$ref": f"#/components/examples/{p.code}"} for p in group},
                 }
             },
         }
     return responses
+
+
+def _problem_example(problem: type[errors.Problem]) -> dict[str, Any]:
+    title, detail = problems.catalogue("en")["problems"][problem.code]
+    return {
+        "type": f"https://linli.dev/problems/{problem.code}",
+        "title": title,
+        "status": problem.status,
+        "detail": detail,
+        "code": problem.code,
+        "request_id": "req_0123456789abcdefghjkmnpqrs",
+        "errors": [],
+    }

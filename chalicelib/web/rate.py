@@ -20,7 +20,7 @@ _leases: dict[str, _Lease] = {}
 
 
 class WindowRow(Row):
-    """pk `<scope>#<whom>`, sk the window's number since 1970, in minutes. A28."""
+    """pk `<scope>#<whom>`, sk the window's number since 1970, in minutes. A41."""
 
     class Meta:
         table_name = table_name("rate_windows")

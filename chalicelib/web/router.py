@@ -33,9 +33,11 @@ from chalicelib.kernel.errors import (
     Problem,
     Stale,
     TooLarge,
+    TooMany,
     Unavailable,
     WrongMediaType,
 )
+from chalicelib.kernel.instant import Instant
 from chalicelib.runtime import clock, log
 from chalicelib.runtime.context import Context
 from chalicelib.runtime.meter import measured
@@ -46,7 +48,7 @@ from chalicelib.web.schema import Empty
 MAX_BODY_BYTES = 256 * 1024
 MAX_WEBHOOK_BYTES = 1024 * 1024
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,80}")
+_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 Idempotency = Literal["none", "accepted", "required"]
 
@@ -67,6 +69,7 @@ class Operation:
     errors: tuple[type[Problem], ...] = ()
     idempotency: Idempotency = "none"
     if_match: bool = False
+    limited: bool = True
     media_type: str = "application/json"
     example: dict[str, Any] | None = None
     description: str = ""
@@ -161,8 +164,8 @@ class Router:
                 return _serve(operation, view, self.blueprint.current_request, path_parameters)
 
             del run.__wrapped__  # Chalice reads the signature; ours takes any parameters
-            media = ["*/*"] if method in {"POST", "PATCH", "PUT", "DELETE"} else ["application/json"]
-            self.blueprint.route(path, methods=[method], name=view.__name__, content_types=media)(run)
+            # Chalice would refuse other media types with a body of its own; ours is told in a problem document.
+            self.blueprint.route(path, methods=[method], name=view.__name__, content_types=["*/*"])(run)
             return run
 
         return decorate
@@ -174,15 +177,16 @@ def _serve(operation: Operation, view: Callable[[Call], Answer], request: Any, p
     asked_id = headers.get("x-request-id", "")
     request_id = asked_id if _REQUEST_ID.fullmatch(asked_id) else ids.random_id("req")
     common = {"X-Request-Id": request_id, "Content-Language": locale, "Vary": "Accept-Language, Authorization"}
+    limits: dict[str, str] = {}
     with measured() as used:
         try:
-            answer, limits = _answer(
-                operation, view, request, path, headers=headers, locale=locale, request_id=request_id
+            answer = _answer(
+                operation, view, request, path, headers=headers, locale=locale, request_id=request_id, limits=limits
             )
             response = _present(answer, headers, operation)
-            response.headers.update(limits)
         except Exception as error:  # whatever happens, the caller gets a problem document
             response = _failed(error, locale, request_id, operation)
+    response.headers.update(limits)
     response.headers.update(common)
     log.info(
         "served",
@@ -204,15 +208,18 @@ def _answer(
     headers: dict[str, str],
     locale: str,
     request_id: str,
-) -> tuple[Answer, dict[str, str]]:
+    limits: dict[str, str],
+) -> Answer:
+    """`limits` receives the RateLimit headers, which refusals carry too."""
     from chalicelib import wiring
 
     now = clock.now()
     address = _address(request)
-    limits = _limit("address", address, settings().rate_address_minute, now) if operation.allow.kind != "signed" else {}
+    if operation.limited:
+        _limit("address", address, settings().rate_address_minute, now, limits)
     actor = auth.actor_for(operation.allow, headers, now)
     if actor.account_id:
-        limits = _limit("account", actor.account_id, settings().rate_account_minute, now)
+        _limit("account", actor.account_id, settings().rate_account_minute, now, limits)
     ctx = Context(now=now, ports=wiring.ports(), actor=actor, request_id=request_id, locale=locale, address=address)
     raw = _raw_body(operation, request, headers)
     call = Call(
@@ -227,7 +234,7 @@ def _answer(
     )
     if operation.if_match and not call.if_match:
         raise IfMatchMissing
-    return view(call), limits
+    return view(call)
 
 
 def _address(request: Any) -> str:
@@ -236,8 +243,12 @@ def _address(request: Any) -> str:
     return str(identity.get("sourceIp") or "unknown")
 
 
-def _limit(scope: str, whom: str, limit: int, now: Any) -> dict[str, str]:
-    return rate.take(scope, whom, limit, settings().rate_lease, now).headers()
+def _limit(scope: str, whom: str, limit: int, now: Instant, limits: dict[str, str]) -> None:
+    try:
+        limits.update(rate.take(scope, whom, limit, settings().rate_lease, now).headers())
+    except TooMany as refused:
+        limits.update(rate.Standing(limit, 0, refused.retry_after_seconds or 1).headers())
+        raise
 
 
 def _raw_body(operation: Operation, request: Any, headers: dict[str, str]) -> bytes:
@@ -258,13 +269,18 @@ def _parse_body(operation: Operation, raw: bytes) -> BaseModel | None:
         return operation.body()
     try:
         # Checked apart from the model, so that a body which is no JSON at all is 400 and never 422.
-        json.loads(raw)
+        json.loads(raw, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise Malformed from error
     try:
         return operation.body.model_validate_json(raw)
     except ValidationError as error:
         raise problems.from_validation(error) from error
+
+
+def _refuse_constant(name: str) -> None:
+    """NaN and Infinity are Python's own words, not JSON's."""
+    raise ValueError(name)
 
 
 def _parse_query(operation: Operation, request: Any) -> BaseModel | None:
@@ -283,10 +299,10 @@ def _parse_query(operation: Operation, request: Any) -> BaseModel | None:
 
 
 def _idempotency_key(operation: Operation, headers: dict[str, str]) -> str:
-    key = headers.get("idempotency-key", "")
+    key = headers.get("idempotency-key")
     if operation.idempotency == "none":
         return ""
-    if not key:
+    if key is None:
         if operation.idempotency == "required":
             raise IdempotencyKeyMissing
         return ""
@@ -301,18 +317,30 @@ def _present(answer: Answer, headers: dict[str, str], operation: Operation) -> R
         sent["Location"] = answer.location
     if answer.replayed:
         sent["Idempotent-Replayed"] = "true"
-    if answer.text is not None:
-        return Response(answer.text, {**sent, "Content-Type": answer.media_type}, answer.status)
-    if answer.body is None:
-        return Response("", sent, answer.status)
-    text = answer.body.model_dump_json()
+    text, media_type = answer.text, answer.media_type
+    if text is None:
+        if answer.body is None:
+            return Response("", sent, answer.status)
+        text = answer.body.model_dump_json()
     if operation.method == "GET" or answer.version is not None:
-        mark = str(answer.version) if answer.version is not None else hashlib.sha256(text.encode()).hexdigest()[:20]
+        mark = str(answer.version) if answer.version is not None else _content_mark(answer, text)
         sent["ETag"] = f'"{mark}"'
-        asked = headers.get("if-none-match", "")
-        if operation.method == "GET" and asked and f'"{mark}"' in (part.strip() for part in asked.split(",")):
+        if operation.method == "GET" and _matches(headers.get("if-none-match", ""), mark):
             return Response("", sent, 304)
-    return Response(text, {**sent, "Content-Type": "application/json"}, answer.status)
+    return Response(text, {**sent, "Content-Type": media_type}, answer.status)
+
+
+def _content_mark(answer: Answer, text: str) -> str:
+    """The same as long as the content is; the time of the answer is no content."""
+    if answer.body is not None and "server_time" in type(answer.body).model_fields:
+        text = answer.body.model_dump_json(exclude={"server_time"})
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def _matches(if_none_match: str, mark: str) -> bool:
+    """The weak comparison of RFC 9110, section 13.1.2."""
+    asked = [part.strip().removeprefix("W/") for part in if_none_match.split(",")]
+    return f'"{mark}"' in asked or asked == ["*"]
 
 
 def _failed(error: Exception, locale: str, request_id: str, operation: Operation) -> Response:

@@ -20,7 +20,7 @@ class Health(Output):
     version: str
 
 
-@router.get("/healthz", allow=PUBLIC, answers={200: Health}, summary="Is this process alive?")
+@router.get("/healthz", allow=PUBLIC, answers={200: Health}, limited=False, summary="Is this process alive?")
 def health(call: Call) -> Answer:
     return Answer(Health(status="ok", version=settings().version))
 

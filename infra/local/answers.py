@@ -8,30 +8,34 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-# code: (status, English title, Chinese title). The application has its own table; these are the gateway's.
-_PROBLEMS = {
-    "malformed_request": (400, "The request could not be read.", "无法读取请求。"),
-    "unauthenticated": (401, "Sign in first.", "请先登录。"),
-    "forbidden": (403, "This is not allowed.", "没有权限。"),
-    "not_found": (404, "There is nothing here.", "这里什么都没有。"),
-    "method_not_allowed": (405, "This method is not supported here.", "此处不支持该方法。"),
-    "conflict": (409, "This does not fit the present state.", "与当前状态不符。"),
-    "payload_too_large": (413, "The request body is too large.", "请求内容过大。"),
-    "uri_too_long": (414, "The address is too long.", "请求地址过长。"),
-    "unsupported_media_type": (415, "This content type is not supported here.", "不支持该内容类型。"),
-    "invalid_value": (422, "A value is not valid.", "参数值无效。"),
-    "headers_too_large": (431, "The headers are too large.", "请求头过大。"),
-    "internal_error": (500, "Something went wrong on our side.", "服务出现异常。"),
-    "unavailable": (503, "Not available right now; try again.", "暂时不可用，请稍后重试。"),
-}
-# How a status the gateway or Chalice chose is called.
-CODE_OF_STATUS = {status: code for code, (status, _, _) in _PROBLEMS.items()} | {
-    408: "malformed_request",
-    501: "method_not_allowed",
-    505: "malformed_request",
-}
+from chalicelib.kernel import errors
+from chalicelib.kernel.errors import Problem
+from chalicelib.web import problems
+
 JSON = "application/json"
-PROBLEM_JSON = "application/problem+json"
+
+# The problem that a status is when the gateway, Chalice or the local provider chose nothing but the status.
+_OF_STATUS: dict[int, type[Problem]] = {
+    401: errors.Unauthorized,
+    403: errors.Forbidden,
+    404: errors.NotFound,
+    405: errors.MethodNotAllowed,
+    409: errors.Conflict,
+    413: errors.TooLarge,
+    415: errors.WrongMediaType,
+    422: errors.Invalid,
+    501: errors.MethodNotAllowed,  # a method that HTTP does not know
+    503: errors.Unavailable,
+}
+
+
+def problem_of_status(status: int) -> type[Problem]:
+    """Return the problem that `status` is: what the caller did wrong below 500, ours from there on.
+
+    >>> problem_of_status(414).code, problem_of_status(502).code
+    ('malformed', 'internal')
+    """
+    return _OF_STATUS.get(status, errors.Malformed if status < 500 else Problem)
 
 
 @dataclass(frozen=True)
@@ -51,33 +55,27 @@ def json_answer(value: Any, status: int = 200) -> Answer:
 
 
 def problem(
-    code: str,
-    detail: str = "",
+    found: Problem | type[Problem],
     *,
     request_id: str | None = None,
     language: str = "",
     headers: Mapping[str, str] | None = None,
     close: bool = False,
 ) -> Answer:
-    """Return a problem document for `code`; `language` is the request's Accept-Language.
-
-    `detail` is for developers and English. Raises `KeyError` for an unknown code.
-    """
-    status, english, chinese = _PROBLEMS[code]
+    """Return the document the application would answer `found` with; `language` is the request's Accept-Language."""
+    thing = found() if isinstance(found, type) else found
     request_id = request_id or new_request_id()
-    document = {
-        "type": "about:blank",
-        "title": chinese if language.lower().startswith("zh") else english,
-        "status": status,
-        "detail": detail,
-        "code": code,
-        "request_id": request_id,
-        "errors": [],
+    locale = problems.choose_language(language)
+    document = problems.document(thing, locale, request_id)
+    all_headers = {
+        "Content-Type": problems.MEDIA_TYPE,
+        "Content-Language": locale,
+        "X-Request-Id": request_id,
+        "Cache-Control": "no-store",
+        **({"Retry-After": str(thing.retry_after_seconds or 1)} if thing.status == 503 else {}),
+        **(headers or {}),
     }
-    all_headers = {"Content-Type": PROBLEM_JSON, "X-Request-Id": request_id, "Cache-Control": "no-store"}
-    return Answer(
-        status, json.dumps(document, ensure_ascii=False).encode(), all_headers | dict(headers or {}), close=close
-    )
+    return Answer(thing.status, json.dumps(document, ensure_ascii=False).encode(), all_headers, close=close)
 
 
 def new_request_id() -> str:

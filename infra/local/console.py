@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from chalicelib.kernel import errors
+from chalicelib.kernel.errors import Problem
 from chalicelib.providers.sms.local import Inbox
 from infra.local import pages
-from infra.local.answers import CODE_OF_STATUS, Answer, json_answer, problem
+from infra.local.answers import Answer, json_answer, problem, problem_of_status
 from infra.local.files import advance_clock, clock_offset_seconds, instant_text, local_now
 from infra.local.scheduler import Scheduler, UnknownScheduleError
 from infra.local.stripe_control import ControlError, StripeControl
@@ -42,11 +44,14 @@ _LOCAL_NAMES = {"localhost", "host.docker.internal"}
 
 
 class _RefusedError(Exception):
-    """Carries the problem's code and detail up to `answer`."""
+    """Carries the problem up to `answer`; `message` is for developers and becomes the one entry of its `errors`."""
 
-    def __init__(self, code: str, detail: str = "", headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(detail)
-        self.code, self.detail, self.headers = code, detail, headers
+    def __init__(
+        self, kind: type[Problem], message: str = "", *, field: str = "", headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.problem = kind(errors=[{"field": field, "message": message}] if message else [])
+        self.headers = headers
 
 
 class Console:
@@ -76,19 +81,19 @@ class Console:
         request = {name.lower(): value for name, value in headers.items()}
         try:
             if not _is_this_machine(request.get("host", "")):
-                raise _RefusedError("forbidden", "local tools are for this machine only")
+                raise _RefusedError(errors.Forbidden, "local tools are for this machine only")
             parts = [unquote(part) for part in path.rstrip("/").split("/")[2:]]
             if method in ("GET", "HEAD"):
                 return self._read(parts, parse_qs(query), "text/html" in request.get("accept", ""))
             if method == "POST":
                 origin = request.get("origin")
                 if origin is not None and not _is_this_machine(origin.partition("://")[2]):
-                    raise _RefusedError("forbidden", "a foreign page may not change anything here")
+                    raise _RefusedError(errors.Forbidden, "a foreign page may not change anything here")
                 return self._change(parts, body)
-            raise _RefusedError("method_not_allowed", headers={"Allow": "GET, HEAD, POST"})
+            raise _RefusedError(errors.MethodNotAllowed, headers={"Allow": "GET, HEAD, POST"})
         except _RefusedError as error:
             language = request.get("accept-language", "")
-            return problem(error.code, error.detail, language=language, headers=error.headers)
+            return problem(error.problem, language=language, headers=error.headers)
 
     def _read(self, parts: list[str], query: dict[str, list[str]], as_page: bool) -> Answer:
         match parts:
@@ -99,15 +104,15 @@ class Console:
                 return self._sms(query, as_page)
             case ["pay", attempt_id]:
                 intents = self._intents(attempt_id)
-                return pages.pay(attempt_id, intents[0], OUTCOMES) if as_page else json_answer({"items": intents})
+                return pages.pay(attempt_id, intents[0]) if as_page else json_answer({"items": intents})
             case ["schedules"]:
                 items = [{"name": name, "expression": text} for name, text in self._scheduler.expressions.items()]
                 return json_answer({"items": items})
             case ["clock"]:
                 return self._clock()
             case ["schedules", _, "run"]:
-                raise _RefusedError("method_not_allowed", headers={"Allow": "POST"})
-        raise _RefusedError("not_found", "no local tool has this path")
+                raise _RefusedError(errors.MethodNotAllowed, headers={"Allow": "POST"})
+        raise _RefusedError(errors.NotFound, "no local tool has this path")
 
     def _change(self, parts: list[str], body: bytes | None) -> Answer:
         match parts:
@@ -120,8 +125,8 @@ class Console:
                 advance_clock(self._clock_file, seconds)
                 return self._clock()
             case [] | ["sms"] | ["schedules"]:
-                raise _RefusedError("method_not_allowed", headers={"Allow": "GET, HEAD"})
-        raise _RefusedError("not_found", "no local tool has this path")
+                raise _RefusedError(errors.MethodNotAllowed, headers={"Allow": "GET, HEAD"})
+        raise _RefusedError(errors.NotFound, "no local tool has this path")
 
     def _sms(self, query: dict[str, list[str]], as_page: bool) -> Answer:
         phone = _phone(query.get("phone", [""])[0])
@@ -137,10 +142,10 @@ class Console:
             run = self._scheduler.run_now(name)
         except UnknownScheduleError:
             known = ", ".join(self._scheduler.expressions) or "none"
-            raise _RefusedError("not_found", f"no schedule is called {name!r}; there are: {known}") from None
+            raise _RefusedError(errors.NotFound, f"no schedule is called {name!r}; there are: {known}") from None
         except Exception as error:
             log.exception("schedule %s failed", name)
-            raise _RefusedError("internal_error", f"the schedule failed: {type(error).__name__}") from error
+            raise _RefusedError(Problem, f"the schedule failed: {type(error).__name__}") from error
         return json_answer({"name": run.name, "took_ms": run.took_ms, "result": run.result})
 
     def _intents(self, attempt_id: str) -> list[Any]:
@@ -149,12 +154,12 @@ class Console:
         except ControlError as error:
             raise _passed_on(error) from error
         if not intents:
-            raise _RefusedError("not_found", "the local payment provider knows no payment of this attempt")
+            raise _RefusedError(errors.NotFound, "the local payment provider knows no payment of this attempt")
         return list(intents)
 
     def _decide(self, attempt_id: str, decision: dict[str, Any]) -> Answer:
         if decision.get("outcome") not in OUTCOMES:
-            raise _RefusedError("invalid_value", "outcome is one of: " + ", ".join(OUTCOMES))
+            raise _RefusedError(errors.Invalid, "one of: " + ", ".join(OUTCOMES), field="outcome")
         wanted: dict[str, Any] = {"outcome": decision["outcome"]}
         if decision.get("seconds") is not None:
             wanted["seconds"] = _whole(decision["seconds"], MAX_DELAY_SECONDS, "seconds")
@@ -165,22 +170,22 @@ class Console:
 
 
 def _passed_on(error: ControlError) -> _RefusedError:
-    return _RefusedError(CODE_OF_STATUS.get(error.status, "unavailable"), str(error))
+    return _RefusedError(problem_of_status(error.status), str(error))
 
 
 def _json_object(body: bytes | None) -> dict[str, Any]:
     try:
         document = json.loads(body or b"")
     except (ValueError, RecursionError):
-        raise _RefusedError("malformed_request", "the body is not JSON") from None
+        raise _RefusedError(errors.Malformed, "the body is not JSON") from None
     if not isinstance(document, dict):
-        raise _RefusedError("malformed_request", "the body is not a JSON object")
+        raise _RefusedError(errors.Malformed, "the body is not a JSON object")
     return document
 
 
 def _whole(value: Any, highest: int, name: str = "advance_seconds") -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= highest:
-        raise _RefusedError("invalid_value", f"{name} is a whole number from 0 to {highest}")
+        raise _RefusedError(errors.Invalid, f"a whole number from 0 to {highest}", field=name)
     return value
 
 

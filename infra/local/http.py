@@ -29,7 +29,9 @@ from chalice.local import (
     ThreadedHTTPServer,
 )
 
-from infra.local.answers import CODE_OF_STATUS, JSON, Answer, new_request_id, problem
+from chalicelib.kernel import errors
+from chalicelib.kernel.errors import Problem
+from infra.local.answers import JSON, Answer, new_request_id, problem, problem_of_status
 from infra.local.bodies import BadBodyError, BodyTooLargeError, declared_length, drain, read_body
 
 log = logging.getLogger("linli.local.http")
@@ -109,7 +111,7 @@ class _Server(ThreadedHTTPServer):
     def process_request(self, request: Any, client_address: Any) -> None:
         """Give the connection a thread, or refuse it when all are taken."""
         if not self._connections.acquire(blocking=False):
-            busy = problem("unavailable", "too many connections", headers={"Retry-After": "1"})
+            busy = problem(errors.Unavailable)
             head = f"HTTP/1.1 503 Service Unavailable\r\nContent-Length: {len(busy.body)}\r\nConnection: close\r\n"
             lines = "".join(f"{name}: {value}\r\n" for name, value in busy.headers.items())
             request.sendall((head + lines + "\r\n").encode() + busy.body)
@@ -177,9 +179,9 @@ class _Handler(ChaliceRequestHandler):
         try:
             body = read_body(self.rfile, self.headers)
         except BadBodyError as error:
-            self._send(self._problem("malformed_request", str(error), close=True))
+            self._send(self._problem(errors.Malformed(errors=[{"field": "", "message": str(error)}]), close=True))
         except BodyTooLargeError as error:
-            self._send(self._problem("payload_too_large", str(error), close=True))
+            self._send(self._problem(errors.TooLarge(errors=[{"field": "", "message": str(error)}]), close=True))
         else:
             self._send(self._answer(body))
 
@@ -196,12 +198,12 @@ class _Handler(ChaliceRequestHandler):
                 response = self.server.gateway.respond(self.command, self.path, headers, body, self._request_id)
             return self._from_proxy(response)
         except _NoRouteError:
-            return self._problem("not_found", "no operation has this path")
+            return self._problem(errors.NotFound)
         except LocalGatewayException as error:
-            return self._problem(CODE_OF_STATUS.get(error.CODE, "internal_error"))
+            return self._problem(problem_of_status(error.CODE))
         except Exception:
             log.exception("%s %s failed", self.command, urlsplit(self.path).path)
-            return self._problem("internal_error")
+            return self._problem(Problem)
 
     def _from_proxy(self, response: dict[str, Any]) -> Answer:
         """Turn a Lambda proxy response into an answer; Chalice's own refusals become problem documents."""
@@ -212,8 +214,7 @@ class _Handler(ChaliceRequestHandler):
         status = int(response["statusCode"])
         if status >= 400 and _is_chalice_error(body):
             allow = {name: value for name, value in headers.items() if name.lower() == "allow"}
-            detail = str(json.loads(body)["Message"]) if status < 500 else ""
-            return self._problem(CODE_OF_STATUS.get(status, "internal_error"), detail, headers=allow)
+            return self._problem(problem_of_status(status), headers=allow)
         if not any(name.lower() == "content-type" for name in headers) and body:
             headers["Content-Type"] = JSON
         return Answer(status, body, headers)
@@ -242,10 +243,10 @@ class _Handler(ChaliceRequestHandler):
             drain(self.connection)
 
     def _problem(
-        self, code: str, detail: str = "", *, headers: Mapping[str, str] | None = None, close: bool = False
+        self, found: Problem | type[Problem], *, headers: Mapping[str, str] | None = None, close: bool = False
     ) -> Answer:
         language = str(self.headers.get("Accept-Language") or "")
-        return problem(code, detail, request_id=self._request_id, language=language, headers=headers, close=close)
+        return problem(found, request_id=self._request_id, language=language, headers=headers, close=close)
 
     def _asked_request_id(self) -> str:
         asked = str(self.headers.get("X-Request-Id") or "")
@@ -256,7 +257,9 @@ class _Handler(ChaliceRequestHandler):
         self.path = getattr(self, "path", "-")
         self.request_version = self.protocol_version  # it says HTTP/0.9 until a request line was understood
         allow = {"Allow": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"} if code == 501 else None
-        self._send(problem(CODE_OF_STATUS.get(code, "malformed_request"), headers=allow, close=True))
+        headers = getattr(self, "headers", None) or {}
+        language = str(headers.get("Accept-Language") or "")
+        self._send(problem(problem_of_status(code), language=language, headers=allow, close=True))
 
     def log_message(self, format: str, *args: Any) -> None:
         """The access log is written by `_send`, without query strings."""

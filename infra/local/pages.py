@@ -77,7 +77,9 @@ for (const button of document.querySelectorAll('button[data-post]')) {
       const answer = await fetch(button.dataset.post, {
         method: 'POST', headers: {'Content-Type': 'application/json'}, body: button.dataset.body || '{}'});
       const text = await answer.json();
-      said.textContent = answer.ok ? (button.dataset.done || JSON.stringify(text)) : (text.detail || text.title);
+      said.textContent = answer.ok
+        ? (button.dataset.done || JSON.stringify(text))
+        : (text.errors?.[0]?.message || text.detail);
       if (answer.ok && button.dataset.reload) setTimeout(() => location.reload(), 900);
     } catch (error) { said.textContent = String(error); }
     button.disabled = false;
@@ -145,8 +147,8 @@ value="{escape(phone or "")}"><button>筛选 Filter</button></form>
     return _page("短信收件箱 SMS inbox", body, refresh_seconds=3)
 
 
-def pay(attempt_id: str, intent: LocalIntent, outcomes: Iterable[str]) -> Answer:
-    """Return the payment page of an attempt: what is to be paid, and a button for each thing that may happen."""
+def pay(attempt_id: str, intent: LocalIntent) -> Answer:
+    """Return the payment page of an attempt: what is to be paid, and a button for each thing that may still happen."""
     post = f"/local/pay/{escape(attempt_id)}"
 
     def button(outcome: str) -> str:
@@ -157,7 +159,10 @@ def pay(attempt_id: str, intent: LocalIntent, outcomes: Iterable[str]) -> Answer
             f'data-done="好的 Done">{chinese}<small>{english}</small></button>'
         )
 
+    outcomes = intent["outcomes"]
+    first = button("succeed") if "succeed" in outcomes else ""
     others = "".join(button(outcome) for outcome in outcomes if outcome != "succeed")
+    more = f'<h2>别的结果 Other outcomes</h2><div class="grid">{others}</div>' if others else ""
     facts = {
         "方式 Method": _METHOD_LABELS.get(intent.get("method") or "", intent.get("method") or "—"),
         "状态 Status": _STATUS_LABELS.get(intent["status"], intent["status"]),
@@ -170,8 +175,8 @@ def pay(attempt_id: str, intent: LocalIntent, outcomes: Iterable[str]) -> Answer
     )
     body = f"""
 <section class="card"><div class="amount">{escape(money_text(intent["amount"], intent["currency"]))}</div>{rows}
-{button("succeed")}</section>
-<h2>别的结果 Other outcomes</h2><div class="grid">{others}</div>
+{first}</section>
+{more}
 <output aria-live="polite"></output>"""
     return _page("收银台 Checkout", body)
 

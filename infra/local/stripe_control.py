@@ -12,7 +12,8 @@ _TIMEOUT_SECONDS = 10
 
 
 class LocalIntent(TypedDict):
-    """A payment intent as the control endpoints show it; `amount` is in minor units of `currency` (lower case)."""
+    """A payment intent as the control endpoints show it; `amount` is in minor units of `currency` (lower case), and
+    `outcomes` are those that can still happen."""
 
     id: str
     amount: int
@@ -20,6 +21,7 @@ class LocalIntent(TypedDict):
     status: str
     metadata: dict[str, str]
     method: str | None
+    outcomes: list[str]
 
 
 class ControlError(Exception):

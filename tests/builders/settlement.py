@@ -6,15 +6,13 @@ from chalicelib import wiring
 from chalicelib.kernel.instant import Instant
 from chalicelib.ledger import service as ledger
 from chalicelib.ledger.model import ProviderLine
-from chalicelib.runtime import jobs
 from chalicelib.runtime.context import Context
 from chalicelib.settlement import service
 from tests.builders.ledger import NOW, Books, terms
 
 
 def run(now: Instant) -> dict[str, int]:
-    """The settlement of a night. Tests have their own times, so it looks at the whole journal again."""
-    jobs.save_cursor(service.JOB, {"until": NOW.ms})
+    """The settlement of a night."""
     return service.settle(Context(now=now, ports=wiring.ports()))
 
 

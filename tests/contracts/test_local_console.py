@@ -31,7 +31,8 @@ class _ProviderHandler(BaseHTTPRequestHandler):
     server: Provider
 
     def do_GET(self) -> None:
-        intent = {"amount": 12800, "currency": "cny", "status": "requires_action", "metadata": {}, "method": "alipay"}
+        intent: dict[str, Any] = {"outcomes": ["succeed", "decline"]}
+        intent |= {"amount": 12800, "currency": "cny", "status": "requires_action", "metadata": {}, "method": "alipay"}
         known = self.path.endswith("metadata_key=attempt_id&metadata_value=att_1")
         self._answer(200, {"items": [intent | {"id": "pi_new"}, intent | {"id": "pi_old"}] if known else []})
 
@@ -147,6 +148,7 @@ def test_the_payment_page_shows_the_amount_of_the_newest_intent(console: Console
     assert status == 200
     assert "¥128.00" in page
     assert "pi_new" in page
+    assert page.count("data-post") == 3  # the script's own, and one button for each outcome that is left
 
 
 def test_an_outcome_reaches_the_provider(console: Console, provider: Provider) -> None:
@@ -158,18 +160,18 @@ def test_an_outcome_reaches_the_provider(console: Console, provider: Provider) -
     ("target", "body", "status", "code"),
     [
         ("/local/pay/att_1", {"outcome": "late"}, 409, "conflict"),
-        ("/local/pay/att_1", {"outcome": "explode"}, 422, "invalid_value"),
-        ("/local/pay/att_1", {"outcome": "delay", "seconds": -1}, 422, "invalid_value"),
-        ("/local/pay/att_1", ["succeed"], 400, "malformed_request"),
-        ("/local/pay/att_1", b"{", 400, "malformed_request"),
-        ("/local/pay/att_1", None, 400, "malformed_request"),
+        ("/local/pay/att_1", {"outcome": "explode"}, 422, "invalid_request"),
+        ("/local/pay/att_1", {"outcome": "delay", "seconds": -1}, 422, "invalid_request"),
+        ("/local/pay/att_1", ["succeed"], 400, "malformed"),
+        ("/local/pay/att_1", b"{", 400, "malformed"),
+        ("/local/pay/att_1", None, 400, "malformed"),
         ("/local/pay/att_2", {"outcome": "succeed"}, 404, "not_found"),
-        ("/local/clock", {"advance_seconds": -1}, 422, "invalid_value"),
-        ("/local/clock", {"advance_seconds": 1.5}, 422, "invalid_value"),
-        ("/local/clock", {"advance_seconds": True}, 422, "invalid_value"),
-        ("/local/clock", {}, 422, "invalid_value"),
+        ("/local/clock", {"advance_seconds": -1}, 422, "invalid_request"),
+        ("/local/clock", {"advance_seconds": 1.5}, 422, "invalid_request"),
+        ("/local/clock", {"advance_seconds": True}, 422, "invalid_request"),
+        ("/local/clock", {}, 422, "invalid_request"),
         ("/local/schedules/nothing/run", None, 404, "not_found"),
-        ("/local/schedules/broken/run", None, 500, "internal_error"),
+        ("/local/schedules/broken/run", None, 500, "internal"),
         ("/local/sms", {}, 405, "method_not_allowed"),
         ("/local/nothing", {}, 404, "not_found"),
     ],
@@ -193,7 +195,9 @@ def test_a_schedule_runs_and_an_unknown_name_lists_the_known_ones(console: Conso
     status, run = ask(console, "POST", "/local/schedules/sweep/run")
     assert (status, run["name"], run["result"]) == (200, "sweep", {"swept": 2})
     assert run["took_ms"] >= 0
-    assert "broken, sweep" in ask(console, "POST", "/local/schedules/other/run")[1]["detail"]
+    assert "broken, sweep" in ask(console, "POST", "/local/schedules/other/run")[1]["errors"][0]["message"]
+    schedules = ask(console, "GET", "/local/schedules")[1]["items"]
+    assert schedules == [{"name": name, "expression": "rate(1 hour)"} for name in ("broken", "sweep")]
 
 
 def test_the_clock_only_moves_forward_and_is_kept_in_its_file(console: Console, tmp_path: Path) -> None:

@@ -235,3 +235,9 @@ def test_the_book_can_be_falsified_on_purpose(psp: Provider) -> None:
     assert caught.value.http_status == 404
     assert psp.local("DELETE", f"balance_transactions/{two}")[0] == 404
     assert psp.local("POST", f"balance_transactions/{one}", {"amount_delta": 0})[0] == 422
+    psp.local("POST", f"balance_transactions/{one}", {"amount_delta": 2})
+    for line in (one, two):
+        status, restored = psp.local("POST", f"balance_transactions/{line}/restore")
+        assert (status, restored["amount"], restored["net"]) == (200, 5_000, 4_825)
+    assert net_of(psp) == before
+    assert psp.local("POST", "balance_transactions/txn_unknown/restore")[0] == 404

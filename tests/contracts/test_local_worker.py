@@ -36,8 +36,12 @@ class Recorder:
 
 @pytest.fixture
 def sqs() -> Iterator[Any]:
+    # A region of its own: the suite's queues are in another one, and each test begins with none.
     with mock_aws():
-        yield boto3.client("sqs", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
+        client = boto3.client("sqs", region_name="eu-west-1", aws_access_key_id="x", aws_secret_access_key="x")
+        for url in client.list_queues().get("QueueUrls", []):
+            client.delete_queue(QueueUrl=url)
+        yield client
 
 
 @pytest.fixture

@@ -9,10 +9,12 @@ from threading import Barrier
 
 import pytest
 
-from chalicelib.identity import codes, service, sessions, tables
+from chalicelib.identity import codes, model, service, sessions, tables
 from chalicelib.identity.belongings import service as belongings
 from chalicelib.identity.model import OtpInvalid, OtpResendTooSoon, RefreshInvalid, RefreshReused
 from chalicelib.kernel.errors import Problem
+from chalicelib.providers.sms.local import Inbox
+from chalicelib.runtime.transaction import Transaction
 from tests import engine
 from tests.builders import identity as people
 
@@ -62,8 +64,6 @@ def test_a_hundred_guesses_at_once_get_five_tries_together() -> None:
 
 def test_twenty_ask_for_a_code_and_one_message_is_sent() -> None:
     """The rest are told to wait."""
-    from chalicelib.providers.sms.local import Inbox
-
     phone, ctx = people.phone(), people.context()
     found = outcomes(at_once(lambda _: codes.send(ctx, phone)))
     assert found == {"done": 1, OtpResendTooSoon.code: 19}
@@ -84,6 +84,27 @@ def test_twenty_refresh_one_token_and_all_hold_the_same_living_successor() -> No
         sessions.refresh(ctx, newest.refresh_token)
 
 
+def test_a_refresh_that_was_overtaken_does_not_turn_its_session_back() -> None:
+    """What was decided on an old reading is not written over two newer rotations, nor over a sign-out."""
+    signed_in, ctx = people.sign_in(people.phone()), people.context()
+    (seen,) = tables.sessions(signed_in.account.id)
+    newest = sessions.refresh(ctx, sessions.refresh(ctx, signed_in.refresh_token).refresh_token)
+
+    def overtaken() -> None:
+        tx = Transaction()
+        after = model.rotate(seen, "late", ctx.now, seconds=60, grace_seconds=30)
+        tables.rotate_session(tx, seen, after, ctx.now, RefreshInvalid())
+        tx.commit()
+
+    with pytest.raises(RefreshInvalid):
+        overtaken()
+    assert sessions.refresh(ctx, newest.refresh_token)
+    sessions.end(seen.account_id, seen.id)
+    with pytest.raises(RefreshInvalid):
+        overtaken()
+    assert tables.sessions(signed_in.account.id) == []
+
+
 def test_one_phone_signs_up_once_however_many_ask() -> None:
     """One account, one look-up, and every caller gets its id."""
     phone, ctx = people.phone(), people.context()
@@ -100,8 +121,6 @@ def test_one_phone_signs_up_once_however_many_ask() -> None:
 def test_two_accounts_bind_one_phone_and_one_gets_it() -> None:
     """With the same code, at the same moment."""
     phone, ctx = people.phone(), people.context()
-    from chalicelib.runtime.transaction import Transaction
-
     accounts = []
     for _ in range(2):
         tx = Transaction()

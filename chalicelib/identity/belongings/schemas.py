@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from chalicelib.identity.model import Address, Favourite
 from chalicelib.identity.schemas import VISIBLE, Name, between
@@ -26,6 +26,12 @@ class PositionIn(Input):
     lat: float = Field(ge=-90, le=90, examples=[31.2304])
     lng: float = Field(ge=-180, le=180, examples=[121.4737])
     datum: Datum
+
+    @model_validator(mode="after")
+    def _is_on_earth(self) -> PositionIn:
+        # At the rim of what degrees allow, a datum's offset leads outside.
+        self.stored()
+        return self
 
     def stored(self) -> tuple[int, int]:
         """WGS-84 in ten-millionths of a degree, about a centimetre."""

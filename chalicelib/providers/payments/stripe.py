@@ -229,6 +229,11 @@ class StripePayments:
         for item in reversed(listed):
             yield _line(item)
 
+    def lines_of(self, source: str) -> list[BalanceLine]:
+        params = {"source": source, "limit": 100, "expand": ["data.source"]}
+        listed = self._call(lambda: self._client.v1.balance_transactions.list(params).to_dict())
+        return [_line(item) for item in listed["data"]]
+
     def balance(self, currency: str) -> Money:
         found = self._call(lambda: self._client.v1.balance.retrieve().to_dict())
         wanted = currency.lower()

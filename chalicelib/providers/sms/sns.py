@@ -6,12 +6,13 @@ Source: https://docs.aws.amazon.com/sns/latest/api/API_Publish.html and its list
 from __future__ import annotations
 
 import os
+import re
 from functools import cached_property
 from typing import Any
 
 from chalicelib.providers.ports import ProviderUnavailable, SmsRefused
 from chalicelib.runtime import log
-from chalicelib.runtime.settings import settings
+from chalicelib.runtime.settings import SettingsError, settings
 
 # The number itself is the trouble: it is none, or its owner has opted out.
 _REFUSED = {"InvalidParameter", "InvalidParameterException", "OptedOut", "OptedOutException"}
@@ -20,6 +21,12 @@ _REFUSED = {"InvalidParameter", "InvalidParameterException", "OptedOut", "OptedO
 class SnsSender:
     """Satisfies `ports.SmsSender`. SNS knows no dedupe key: a message is sent once as far as its receipt can tell, so
     a call whose answer is lost is not repeated in here."""
+
+    def __init__(self) -> None:
+        """Raises SettingsError for a sender that SNS would refuse with every message."""
+        self._sender = settings().sms_sender_id
+        if not re.fullmatch(r"(?=.*[A-Za-z])[A-Za-z0-9]{1,11}", self._sender, re.ASCII):
+            raise SettingsError("LINLI_SMS_SENDER_ID must be 1 to 11 letters and digits, with a letter")
 
     @cached_property
     def _client(self) -> Any:
@@ -34,16 +41,16 @@ class SnsSender:
         from botocore.exceptions import BotoCoreError, ClientError
 
         attributes = {
-            "AWS.SNS.SMS.SenderID": {"DataType": "String", "StringValue": settings().sms_sender_id},
+            "AWS.SNS.SMS.SenderID": {"DataType": "String", "StringValue": self._sender},
             "AWS.SNS.SMS.SMSType": {"DataType": "String", "StringValue": "Transactional"},
         }
         try:
             answer = self._client.publish(PhoneNumber=to, Message=text, MessageAttributes=attributes)
         except ClientError as error:
             code = error.response["Error"]["Code"]
+            log.warning("SNS did not take a message", code=code, template=template)
             if code in _REFUSED:
                 raise SmsRefused from None
-            log.warning("SNS did not take a message", code=code, template=template)
             raise ProviderUnavailable(retry_after_seconds=5) from None
         except BotoCoreError as error:
             log.warning("SNS did not answer", error=type(error).__name__, template=template)

@@ -88,9 +88,8 @@ def decide(scope: Scope, intent_id: str, body: Json) -> Json:
 
 
 def delete_line(scope: Scope, line_id: str) -> Json:
-    """Remove a line from the provider's book, so that a reconciliation has something to find."""
-    line = _line(scope, line_id)
-    scope.store.remove(line["id"])
+    """Take a line out of the provider's book, so that a reconciliation has something to find."""
+    scope.store.hide(_line(scope, line_id)["id"])
     return {"id": line_id, "deleted": True}
 
 
@@ -100,8 +99,21 @@ def alter_line(scope: Scope, line_id: str, body: Json) -> Json:
     if type(delta) is not int or delta == 0 or abs(delta) > 99_999_999:
         raise ControlError(422, "amount_delta must be an integer other than 0.")
     line = _line(scope, line_id)
+    notes = scope.store.local(line_id)
+    first = {"amount": line["amount"], "net": line["net"]}
+    scope.store.save_local(line_id, notes | {"first": notes.get("first", first)})
     line["amount"] += delta
     line["net"] += delta
+    scope.store.save(line)
+    return scope.present(line)
+
+
+def restore_line(scope: Scope, line_id: str) -> Json:
+    """Undo what was deleted or altered: the line as the provider first booked it. Raises ControlError 404."""
+    line = scope.store.show("balance_transaction", line_id)
+    if line is None:
+        raise _no_line(line_id)
+    line.update(scope.store.local(line_id).get("first", {}))
     scope.store.save(line)
     return scope.present(line)
 
@@ -109,8 +121,12 @@ def alter_line(scope: Scope, line_id: str, body: Json) -> Json:
 def _line(scope: Scope, line_id: str) -> Json:
     line = scope.store.get("balance_transaction", line_id)
     if line is None:
-        raise ControlError(404, f"There is no balance transaction {line_id}.")
+        raise _no_line(line_id)
     return line
+
+
+def _no_line(line_id: str) -> ControlError:
+    return ControlError(404, f"There is no balance transaction {line_id}.")
 
 
 def _note(scope: Scope, intent: Json, outcome: str) -> None:

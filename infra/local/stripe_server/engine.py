@@ -252,6 +252,8 @@ class StripeEngine:
                 return control.decide(scope, intent_id, payload)
             case "POST", ["balance_transactions", line_id]:
                 return control.alter_line(scope, line_id, payload)
+            case "POST", ["balance_transactions", line_id, "restore"]:
+                return control.restore_line(scope, line_id)
             case "DELETE", ["balance_transactions", line_id]:
                 return control.delete_line(scope, line_id)
         raise control.ControlError(404, "There is no such local address.")

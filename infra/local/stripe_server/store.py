@@ -150,9 +150,20 @@ class Store:
         return {} if row is None else _load(row[0])
 
     def remove(self, resource_id: str) -> None:
-        """Delete a resource (only the local control does this)."""
+        """Delete a resource."""
         self._db.execute("DELETE FROM resources WHERE id = ?", (resource_id,))
         self._db.execute("DELETE FROM metadata WHERE id = ?", (resource_id,))
+
+    def hide(self, resource_id: str) -> None:
+        """Keep a resource out of every answer until `show`."""
+        self._db.execute("UPDATE resources SET kind = 'hidden ' || kind WHERE id = ?", (resource_id,))
+
+    def show(self, kind: str, resource_id: str) -> Json | None:
+        """Bring a hidden resource back and return it; None when there is none, hidden or not."""
+        self._db.execute(
+            "UPDATE resources SET kind = ? WHERE id = ? AND kind = ?", (kind, resource_id, f"hidden {kind}")
+        )
+        return self.get(kind, resource_id)
 
     def page(
         self,

@@ -68,8 +68,13 @@ def receipt(number: int, *, by: str = "m", hours_ago: int = 1) -> Receipt:
     return Receipt("acc_1", f"r{number}", by, Instant(NOW.ms - hours_ago * DAY_MS // 24))
 
 
+def test_a_fresh_claim_of_another_message_is_held() -> None:
+    """It is being sent this moment, so nobody else may."""
+    assert model.may_send([receipt(1, by="other", hours_ago=0)], "r1", "mine", NOW, per_day=1) == "held"
+
+
 @pytest.mark.parametrize(
-    ("by", "verdict"), [("mine", "send"), ("", "send"), ("other", "sent")], ids=["mine", "let go", "another's"]
+    ("by", "verdict"), [("mine", "send"), ("", "send"), ("other", "stale")], ids=["mine", "let go", "another's"]
 )
 def test_a_claim_may_be_taken_again_by_its_holder_or_when_it_was_let_go(by: str, verdict: str) -> None:
     """Even when the day's bound is reached, for it was counted already."""

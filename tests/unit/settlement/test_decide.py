@@ -17,9 +17,12 @@ DISPUTE = 48 * 3600
 
 
 def standing(entries: list[Entry], *, blocked: frozenset[str] = frozenset()) -> dict[str, Standing]:
+    by_order: dict[str, list[Entry]] = {}
+    for entry in sorted(entries, key=lambda found: found.at):
+        by_order.setdefault(entry.business_id, []).append(entry)
     return {
-        order: Standing(order not in blocked, 60, max(e.at for e in entries if e.business_id == order))
-        for order in {entry.business_id for entry in entries}
+        order: Standing(order not in blocked, last_moved=own[-1].at, psp_fee=60, first_moved=own[0].id)
+        for order, own in by_order.items()
     }
 
 

@@ -1,4 +1,4 @@
-"""The adapters of a stage in the cloud, against moto, which the whole session stands in."""
+"""The secret of a stage in the cloud, against moto, which the whole session stands in."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from chalicelib.kernel import ids
-from chalicelib.providers.ports import ProviderUnavailable, WechatCodeInvalid
 from chalicelib.providers.secrets.aws import LIFETIME_SECONDS, SecretsManager
-from chalicelib.providers.sms.sns import Sns
-from chalicelib.providers.wechat_login.off import Off
 
 REGION = "us-east-1"
 
@@ -88,25 +85,3 @@ def test_what_is_known_serves_while_aws_does_not_answer(manager: Any, name: str)
     assert secrets.get("token_key_1") == "one"
     with pytest.raises(ClientError):
         SecretsManager(name).get("token_key_1")
-
-
-def test_an_sms_goes_to_the_number() -> None:
-    """SNS takes it as a transactional text and names it."""
-    from moto.core import DEFAULT_ACCOUNT_ID
-    from moto.sns.models import sns_backends
-
-    message_id = Sns().send(to="+8613800000001", text="123456", template="otp", dedupe_key="a")
-    sent = sns_backends[DEFAULT_ACCOUNT_ID][REGION].sms_messages
-    assert sent[message_id][:2] == ("+8613800000001", "123456")
-
-
-def test_a_refused_sms_is_a_provider_that_is_unavailable() -> None:
-    """The caller hears our word, not Amazon's."""
-    with pytest.raises(ProviderUnavailable):
-        Sns().send(to="nobody", text="123456", template="otp", dedupe_key="a")
-
-
-def test_nobody_signs_in_by_wechat_where_it_is_off(manager: Any, name: str) -> None:
-    """The users of one machine must not exist in the cloud."""
-    with pytest.raises(WechatCodeInvalid):
-        Off(SecretsManager(name)).code_to_user("any")
