@@ -21,7 +21,7 @@ PLAIN_ROW_BYTES = 1024  # one write unit
 
 instants = st.integers(946_684_800_000, 4_102_444_799_999).map(Instant)
 amounts = st.integers(0, 99_999_999)
-names = st.from_regex(r"[a-z_]{1,24}", fullmatch=True)
+names = st.sampled_from(["a", "stf_0", "wrong_amount", "z" * 24]) | st.text("abcxyz_", min_size=1, max_size=24)
 texts = st.text(max_size=30)
 bookings = st.builds(Booking, names, st.just("") | names, instants, instants, instants, instants)
 discounts = st.builds(Discount, st.sampled_from(["platform", "merchant"]), names, amounts)
@@ -105,7 +105,7 @@ def orders(draw: st.DrawFn):
     )
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(orders())
 def test_an_order_is_read_as_it_was_written(order) -> None:
     """Every field, through the row and the engine's own form of it."""
