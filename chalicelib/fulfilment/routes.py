@@ -18,8 +18,8 @@ ERRORS = (InvalidTransition, TooEarly, TooLate, Changed)
 
 
 def _step(call: Call, event: str) -> Answer:
-    after = service.step(call.ctx, call.id("order_id", "ord"), event)
-    return Answer(present(call.ctx, after), version=after.version)
+    after, stood = service.step(call.ctx, call.id("order_id", "ord"), event)
+    return Answer(present(call.ctx, after), version=after.version, replayed=stood)
 
 
 @router.post(
@@ -71,5 +71,5 @@ def finish_service(call: Call) -> Answer:
     summary="The customer did not come",
 )
 def report_no_show(call: Call) -> Answer:
-    after = service.no_show(call.ctx, call.id("order_id", "ord"))
-    return Answer(present(call.ctx, after), version=after.version)
+    after, stood = service.no_show(call.ctx, call.id("order_id", "ord"))
+    return Answer(present(call.ctx, after), version=after.version, replayed=stood)

@@ -13,8 +13,8 @@ from chalicelib.runtime.context import Context
 _TOLD = {"check_in": "checked_in", "start": "started", "finish": "finished"}
 
 
-def step(ctx: Context, order_id: str, event: str) -> Order:
-    """check_in, start or finish. A repeat of a step that stands answers the order as it is.
+def step(ctx: Context, order_id: str, event: str) -> tuple[Order, bool]:
+    """check_in, start or finish: the order, and whether the step stood already.
 
     Raises NotFound, InvalidTransition, TooEarly.
     """
@@ -24,29 +24,29 @@ def step(ctx: Context, order_id: str, event: str) -> Order:
     if order.state not in ("confirmed", "in_fulfilment", "fulfilled", "completed"):
         raise InvalidTransition(from_state=order.state, to=event, allowed=[])
     if line.fulfilment_state == _TOLD_STATE[event]:
-        return order
+        return order, True
     target = machine.fire(line.fulfilment_state, event)
     if line.booking is not None:
         check_time(event, ctx.now, line.booking.starts_at, line.booking.ends_at, ctx.settings.no_show_after_seconds)
-    return orders.serve(ctx, order.id, target, _TOLD[event], expected=line.fulfilment_state)
+    return orders.serve(ctx, order.id, target, _TOLD[event], expected=line.fulfilment_state), False
 
 
 _TOLD_STATE = {"check_in": "checked_in", "start": "in_service", "finish": "finished"}
 
 
-def no_show(ctx: Context, order_id: str) -> Order:
-    """The customer did not come: the policy after the start decides what is kept.
+def no_show(ctx: Context, order_id: str) -> tuple[Order, bool]:
+    """The customer did not come: the policy after the start decides what is kept. The order, and whether it was known.
 
     Raises NotFound, InvalidTransition, TooEarly, TooLate.
     """
     order = orders.of_merchant(ctx, order_id)
     booking = order.lines[0].booking
     if order.state == "cancelled" and order.cancel_reason == "no_show":
-        return order
+        return order, True
     if booking is not None:
         check_time("no_show", ctx.now, booking.starts_at, booking.ends_at, ctx.settings.no_show_after_seconds)
 
     def decide(found: Order) -> Change | None:
         return decisions.cancelled(found, "no_show", ctx.now, "no_show")
 
-    return orders.change(ctx, order.id, decide)
+    return orders.change(ctx, order.id, decide), False

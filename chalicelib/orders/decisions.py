@@ -275,11 +275,12 @@ def postponed(order: Order, now: Instant) -> Change:
     return Change(replace(order, due_at=now.plus(seconds=RETRY_SECONDS)))
 
 
-def cancelled(order: Order, by: str, now: Instant, event: str = "cancel") -> Change:
-    """Ends an order before its service. Paid money follows the policy; the rest of it goes back."""
+def cancelled(order: Order, by: str, now: Instant, event: str = "cancel", mark: str = "") -> Change:
+    """Ends an order before its service. Paid money follows the policy; the rest of it goes back. `mark` remembers the
+    request."""
     quote = cancel_quote(order, now, by)
     paid = order.payment_state == "paid"
-    order = replace(_moved(order, event), cancel_reason=by, kept_minor=quote.kept_minor)
+    order = replace(_moved(order, event), cancel_reason=by, kept_minor=quote.kept_minor, cancel_mark=mark)
     if not paid:
         order = replace(_void(order, now), payment_state="none")
         return Change(_told(order, now, by, "cancelled"), news=("order.cancelled",), releases=True)

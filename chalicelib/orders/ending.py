@@ -5,7 +5,7 @@ from __future__ import annotations
 from chalicelib.kernel.errors import InvalidTransition, Problem, Unavailable
 from chalicelib.orders import decisions, paying, saving, tables
 from chalicelib.orders.decisions import Change
-from chalicelib.orders.model import ORDER, CancelTooLate, Changed, Order
+from chalicelib.orders.model import ORDER, CancelTooLate, Changed, Order, repeats
 from chalicelib.payments.model import PaymentProcessing
 from chalicelib.providers.ports import PROCESSING
 from chalicelib.runtime import log
@@ -14,13 +14,15 @@ from chalicelib.runtime.context import Context
 _TRIES = 4
 
 
-def cancel(ctx: Context, order: Order, by: str) -> Order:
+def cancel(ctx: Context, order: Order, by: str, mark: str = "") -> Order:
     """Ends an order before its service. `by` is customer, merchant or operator; money follows the policy.
 
     An order that waits for payment is closed at the provider first. Raises CancelTooLate, PaymentProcessing,
-    InvalidTransition, ProviderUnavailable. A repeat by the same side answers the order as it is.
+    InvalidTransition, ProviderUnavailable, and IdempotencyKeyReused for another request under the key in `mark`. A
+    repeat by the same side answers the order as it is.
     """
     for _ in range(_TRIES):
+        repeats(order.cancel_mark, mark)
         if order.state == "cancelled" and order.cancel_reason == by:
             return order
         if order.state == "in_fulfilment":
@@ -33,19 +35,21 @@ def cancel(ctx: Context, order: Order, by: str) -> Order:
             if outcome == "paid":
                 continue
         try:
-            return saving.write(ctx, order, decisions.cancelled(order, by, ctx.now))
+            return saving.write(ctx, order, decisions.cancelled(order, by, ctx.now, mark=mark))
         except Changed:
             order = saving.change(ctx, order.id, lambda _: None)
     raise Unavailable(retry_after_seconds=1)
 
 
-def decline(ctx: Context, order_id: str, by: str) -> Order:
-    """The merchant says no, or says nothing in time: everything goes back."""
+def decline(ctx: Context, order_id: str, by: str, mark: str = "") -> Order:
+    """The merchant says no, or says nothing in time: everything goes back. Raises InvalidTransition, and
+    IdempotencyKeyReused for another request under the key in `mark`."""
 
     def decide(order: Order) -> Change | None:
+        repeats(order.cancel_mark, mark)
         if order.state == "declined":
             return None
-        return decisions.cancelled(order, by, ctx.now, "decline")
+        return decisions.cancelled(order, by, ctx.now, "decline", mark)
 
     return saving.change(ctx, order_id, decide)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from chalicelib.catalog.model import refund_bps
-from chalicelib.kernel.errors import Conflict, Gone, Invalid, Unavailable
+from chalicelib.kernel import ids
+from chalicelib.kernel.errors import Conflict, Gone, IdempotencyKeyReused, Invalid, Unavailable
 from chalicelib.kernel.instant import Instant
 from chalicelib.kernel.money import BPS, half_up
 from chalicelib.kernel.states import StateMachine
@@ -61,6 +62,23 @@ class Changed(Unavailable):
 
 class CancelTooLate(Conflict):
     code = "cancel_too_late"
+
+
+_KEY_CHARS = 8
+
+
+def request_mark(account_id: str, key: str, request_hash: str) -> str:
+    """What an order remembers of a request: 40 bits of its key, which has few others beside it, and 25 of its body."""
+    return ids.digest(account_id, key, length=_KEY_CHARS) + ids.digest(request_hash, length=5)
+
+
+def repeats(remembered: str, mark: str) -> bool:
+    """Whether a request is the remembered one. Raises IdempotencyKeyReused when only its key is."""
+    if not mark or remembered[:_KEY_CHARS] != mark[:_KEY_CHARS]:
+        return False
+    if remembered != mark:
+        raise IdempotencyKeyReused
+    return True
 
 
 @dataclass(frozen=True)
@@ -130,7 +148,7 @@ class Order:
 
     `deadline` is when the present state ends by itself: the hold of a pending order, the merchant's time to accept a
     paid one, the day on which a fulfilled one is closed. `due_at` is when the sweep looks at it next. `last_hash` is
-    the hash of its newest journal entry.
+    the hash of its newest journal entry. `cancel_mark` is the `request_mark` of the request that ended it.
     """
 
     id: str
@@ -153,6 +171,7 @@ class Order:
     refund_state: str = "none"
     dispute_state: str = "none"
     cancel_reason: str = ""
+    cancel_mark: str = ""
     kept_minor: int = 0
     extended: bool = False
     refunds: tuple[RefundRecord, ...] = ()

@@ -7,10 +7,10 @@ from typing import Any
 
 from chalicelib.booking.model import SlotTaken
 from chalicelib.kernel import ids
-from chalicelib.kernel.errors import Gone, IdempotencyKeyReused, NotFound, Problem, Unavailable
+from chalicelib.kernel.errors import Gone, NotFound, Problem, Unavailable
 from chalicelib.kernel.money import Money
 from chalicelib.orders import decisions, saving, tables
-from chalicelib.orders.model import Changed, Charge, Order
+from chalicelib.orders.model import Changed, Charge, Order, repeats
 from chalicelib.payments import service as payments
 from chalicelib.payments.model import (
     MAX_ATTEMPTS,
@@ -49,15 +49,15 @@ class Opened:
 
 
 def open_attempt(
-    ctx: Context, order: Order, *, method: str, client: str, charge_id: str | None, return_url: str | None, key: str
+    ctx: Context, order: Order, *, method: str, client: str, charge_id: str | None, return_url: str | None, mark: str
 ) -> Opened:
-    """Opens an attempt for the order's open charge; a living one is ended at the provider first.
+    """Opens an attempt for the order's open charge; a living one is ended at the provider first. `mark` is the
+    `request_mark`.
 
     Raises AlreadyPaid, HoldExpired, PaymentProcessing, TooManyAttempts, MethodUnavailable, ProviderUnavailable,
     IdempotencyKeyReused.
     """
-    key_hash = ids.digest(ctx.actor.account_id, key, length=13)
-    replay = _replay(ctx, order, key_hash, method)
+    replay = _replay(ctx, order, mark)
     if replay is not None:
         return replay
     charge = _payable(ctx, order, charge_id)
@@ -78,7 +78,7 @@ def open_attempt(
         description=f"Linli {order.id}",
         return_url=return_url,
     )
-    attempt = Attempt(own_id, ordinal, method, client, intent.state, intent.intent_id, key_hash, ctx.now, ctx.now)
+    attempt = Attempt(own_id, ordinal, method, client, intent.state, intent.intent_id, mark, ctx.now, ctx.now)
     if intent.state == SUCCEEDED:
         # A saved card can capture at once: the attempt is written as created, and the money by its own transaction.
         attempt = replace(attempt, state="created")
@@ -105,12 +105,10 @@ def _note(ctx: Context, order: Order, charge_id: str, attempt: Attempt) -> Order
     raise Unavailable(retry_after_seconds=1)
 
 
-def _replay(ctx: Context, order: Order, key_hash: str, method: str) -> Opened | None:
+def _replay(ctx: Context, order: Order, mark: str) -> Opened | None:
     for charge in order.charges:
         for attempt in charge.attempts:
-            if attempt.key == key_hash:
-                if attempt.method != method:
-                    raise IdempotencyKeyReused
+            if repeats(attempt.key, mark):
                 intent = payments.fetch_intent(ctx, attempt)
                 return Opened(order, charge, attempt, intent.next_action, replayed=True)
     return None

@@ -8,7 +8,7 @@ from chalicelib.catalog.model import OfferNotFound, OptionsInvalid, StaffCannotS
 from chalicelib.kernel.errors import Conflict, InvalidTransition, NotFound
 from chalicelib.kernel.instant import Instant
 from chalicelib.orders import ending, paying, placing, quotes, service
-from chalicelib.orders.model import CancelTooLate, Changed, QuoteChanged, QuoteExpired, QuoteInvalid
+from chalicelib.orders.model import CancelTooLate, Changed, QuoteChanged, QuoteExpired, QuoteInvalid, request_mark
 from chalicelib.orders.paying import HoldExpired
 from chalicelib.orders.presenting import present, present_all, present_attempt, present_quote
 from chalicelib.orders.quotes import KindNotOnSale, OneShopOnly, StartMissing
@@ -46,6 +46,10 @@ router = Router("orders")
 
 QUOTE_ERRORS = (OfferNotFound, OptionsInvalid, StaffCannotServe, OneShopOnly, KindNotOnSale, StartMissing)
 CHANGE_ERRORS = (Changed, InvalidTransition)
+
+
+def _mark(call: Call) -> str:
+    return request_mark(call.account_id, call.key, call.body_hash) if call.key else ""
 
 
 @router.post(
@@ -184,7 +188,7 @@ def open_payment(call: Call) -> Answer:
         client=call.body.client,
         charge_id=call.body.charge_id,
         return_url=call.body.return_url,
-        key=call.key,
+        mark=_mark(call),
     )
     where = f"/v1/orders/{order.id}/payments/{opened.attempt.id}"
     return Answer(present_attempt(call.ctx, opened), 201, location=where, replayed=opened.replayed)
@@ -232,7 +236,7 @@ def quote_cancel(call: Call) -> Answer:
 )
 def cancel_order(call: Call) -> Answer:
     order = service.own(call.ctx, call.id("order_id", "ord"))
-    ended = ending.cancel(call.ctx, order, "customer")
+    ended = ending.cancel(call.ctx, order, "customer", _mark(call))
     return Answer(present(call.ctx, ended), version=ended.version, replayed=ended.version == order.version)
 
 
@@ -280,7 +284,7 @@ def get_merchant_order(call: Call) -> Answer:
 def accept_order(call: Call) -> Answer:
     order = service.of_merchant(call.ctx, call.id("order_id", "ord"))
     after = ending.accept(call.ctx, order.id)
-    return Answer(present(call.ctx, after), version=after.version)
+    return Answer(present(call.ctx, after), version=after.version, replayed=after.version == order.version)
 
 
 @router.post(
@@ -294,8 +298,8 @@ def accept_order(call: Call) -> Answer:
 )
 def decline_order(call: Call) -> Answer:
     order = service.of_merchant(call.ctx, call.id("order_id", "ord"))
-    after = ending.decline(call.ctx, order.id, "merchant")
-    return Answer(present(call.ctx, after), version=after.version)
+    after = ending.decline(call.ctx, order.id, "merchant", _mark(call))
+    return Answer(present(call.ctx, after), version=after.version, replayed=after.version == order.version)
 
 
 @router.post(
@@ -309,7 +313,7 @@ def decline_order(call: Call) -> Answer:
 )
 def cancel_merchant_order(call: Call) -> Answer:
     order = service.of_merchant(call.ctx, call.id("order_id", "ord"))
-    after = ending.cancel(call.ctx, order, "merchant")
+    after = ending.cancel(call.ctx, order, "merchant", _mark(call))
     return Answer(present(call.ctx, after), version=after.version, replayed=after.version == order.version)
 
 

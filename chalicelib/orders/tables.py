@@ -112,6 +112,7 @@ def _pack(order: Order) -> dict[str, Any]:
         "rs": order.refund_state,
         "ds": order.dispute_state,
         "cr": order.cancel_reason,
+        "cm": order.cancel_mark,
         "kp": order.kept_minor,
         "x": int(order.extended),
         "rf": [
@@ -191,6 +192,7 @@ def _order(row: OrderRow) -> Order:
         refund_state=d.get("rs", "none"),
         dispute_state=d.get("ds", "none"),
         cancel_reason=d.get("cr", ""),
+        cancel_mark=d.get("cm", ""),
         kept_minor=d.get("kp", 0),
         extended=bool(d.get("x", 0)),
         refunds=tuple(_refund(packed) for packed in d.get("rf", [])),

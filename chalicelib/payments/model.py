@@ -69,7 +69,7 @@ class MethodUnavailable(Invalid):
 
 @dataclass(frozen=True)
 class Attempt:
-    """One try to pay one charge. `key` is a digest of the caller's Idempotency-Key, `received_minor` what came in."""
+    """One try to pay one charge. `key` is a mark of the request that opened it, `received_minor` what came in."""
 
     id: str
     ordinal: int

@@ -88,7 +88,7 @@ def read_access_token(token: str, now: Instant) -> dict[str, Any]:
         )
     except (jwt.PyJWTError, UnicodeError, ValueError) as error:
         raise Unauthorized from error
-    if not claims["iat"] - 60 <= now.seconds < claims["exp"]:
+    if not (type(claims["iat"]) is type(claims["exp"]) is int and claims["iat"] - 60 <= now.seconds < claims["exp"]):
         raise Unauthorized
     return claims
 

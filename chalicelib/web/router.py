@@ -269,13 +269,18 @@ def _parse_body(operation: Operation, raw: bytes) -> BaseModel | None:
         return operation.body()
     try:
         # Checked apart from the model, so that a body which is no JSON at all is 400 and never 422.
-        json.loads(raw)
+        json.loads(raw, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise Malformed from error
     try:
         return operation.body.model_validate_json(raw)
     except ValidationError as error:
         raise problems.from_validation(error) from error
+
+
+def _refuse_constant(name: str) -> None:
+    """NaN and Infinity are Python's own words, not JSON's."""
+    raise ValueError(name)
 
 
 def _parse_query(operation: Operation, request: Any) -> BaseModel | None:

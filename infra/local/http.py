@@ -257,7 +257,9 @@ class _Handler(ChaliceRequestHandler):
         self.path = getattr(self, "path", "-")
         self.request_version = self.protocol_version  # it says HTTP/0.9 until a request line was understood
         allow = {"Allow": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"} if code == 501 else None
-        self._send(problem(problem_of_status(code), headers=allow, close=True))
+        headers = getattr(self, "headers", None) or {}
+        language = str(headers.get("Accept-Language") or "")
+        self._send(problem(problem_of_status(code), language=language, headers=allow, close=True))
 
     def log_message(self, format: str, *args: Any) -> None:
         """The access log is written by `_send`, without query strings."""

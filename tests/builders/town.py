@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import app  # noqa: F401  # registers every operation
 from chalicelib.kernel.instant import Instant
 from chalicelib.web.router import OPERATIONS, Operation
 from tests import world
