@@ -11,6 +11,7 @@ import secrets
 import tempfile
 from pathlib import Path
 
+import hypothesis
 import pytest
 from moto import mock_aws
 
@@ -45,6 +46,11 @@ os.environ.update(
     LINLI_OTP_PER_ADDRESS_HOUR="1000000",
     POWERTOOLS_LOG_LEVEL="CRITICAL",
 )
+
+
+# A slow machine is no failure of a property.
+hypothesis.settings.register_profile("linli", deadline=None)
+hypothesis.settings.load_profile("linli")
 
 
 def pytest_unconfigure() -> None:
