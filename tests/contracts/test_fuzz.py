@@ -6,6 +6,7 @@ It is fed ids, quotes and times of a real town, so that it gets behind the first
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -43,15 +44,16 @@ class Run:
         return "" if self.process.returncode == 0 else output
 
 
-def dictionaries(salon_visit: build.Visit, ids: dict[str, str]) -> str:
+def dictionaries(salon_visit: build.Visit) -> str:
     """Real values, in the words of schemathesis's configuration."""
     salon, customer = salon_visit.salon, salon_visit.customer
     slots = build.free_slots(salon, days_ahead=3)[:8]
     quotes = [build.quote(salon, customer, slot["starts_at"])["id"] for slot in slots]
     values = {
-        **{f"path.{name}": [value] for name, value in ids.items()},
         "body.quote_id": quotes,
         "body.offer_id": [salon.offer.id],
+        "body.lines[*].offer_id": [salon.offer.id],
+        "body.lines[*].starts_at": [slot["starts_at"] for slot in slots],
         "body.shop_id": [salon.shop.id],
         "body.staff_id": [member.id for member in salon.staff],
         "body.starts_at": [slot["starts_at"] for slot in slots],
@@ -84,21 +86,29 @@ def runs(port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[s
     people = {"consumer": place.customer, "owner": place.visit.salon.owner, "operator": identity.operator()}
     folder = tmp_path_factory.mktemp("fuzz")
     config = folder / "schemathesis.toml"
-    config.write_text(CONFIG.read_text("utf-8") + dictionaries(waiting, ids), "utf-8")
-    found = {name: Run(person, _start(person, port, config, PATHS[name])) for name, person in people.items()}
+    config.write_text(CONFIG.read_text("utf-8") + dictionaries(waiting), "utf-8")
+    found = {name: Run(person, _start(person, port, config, PATHS[name], ids)) for name, person in people.items()}
     yield found
     for run in found.values():
         run.process.kill()
 
 
-def _start(person: Person, port: int, config: Path, paths: str) -> subprocess.Popen[str]:
+def _start(person: Person, port: int, config: Path, paths: str, ids: dict[str, str]) -> subprocess.Popen[str]:
     token = person.client.token
     assert callable(token)
     command = [str(Path(sys.executable).parent / "schemathesis"), "--config-file", str(config), "run"]
     command += [f"http://127.0.0.1:{port}/v1/openapi.json", "--url", f"http://127.0.0.1:{port}"]
     command += ["--header", f"Authorization: Bearer {token()}", "--max-examples", str(EXAMPLES), "--seed", str(SEED)]
     command += ["--include-path-regex", paths, "--no-color", "--generation-database", "none", "--continue-on-failure"]
-    return subprocess.Popen(command, cwd=config.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "SCHEMATHESIS_HOOKS": "tests.contracts.fuzz_hooks",
+        "LINLI_FUZZ_IDS": json.dumps(ids),
+    }
+    return subprocess.Popen(
+        command, cwd=config.parent, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
 
 
 @pytest.mark.parametrize("name", ["consumer", "owner", "operator"])
