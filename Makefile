@@ -18,7 +18,8 @@ demo: installed ## Play the whole story against a running `make start`
 	@$(RUN) -m infra.ops.demo
 
 test: installed-dev ## Run all tests; nothing needs to be started
-	@$(RUN) -m pytest
+	@$(RUN) -m pytest -n 2 -m "not stack"
+	@$(RUN) -m pytest -m stack
 
 check: installed-dev ## Lint, formatting, types, and which module may import which
 	@$(RUN) -m ruff check $(wildcard $(SOURCES))

@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from moto import mock_aws
 
 from tests import engine, world
@@ -27,6 +28,10 @@ SECRETS = {
     "stripe_webhook_secret": "whsec_" + secrets.token_hex(16),
 }
 (_DATA / "secrets.json").write_text(json.dumps(SECRETS), encoding="utf-8")
+
+# A machine that is busy with other things says nothing about a property.
+settings.register_profile("linli", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("linli")
 
 _process, _port = engine.start()
 engine.use(_port)
@@ -45,6 +50,18 @@ os.environ.update(
     LINLI_OTP_PER_ADDRESS_HOUR="1000000",
     POWERTOOLS_LOG_LEVEL="CRITICAL",
 )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What ran, by the folder it stands in: how many tests, and the seconds they took together."""
+    ran: dict[str, list[float]] = {}
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.stats.get(outcome, []):
+            if report.when == "call":
+                folder = "/".join(report.nodeid.split("::")[0].split("/")[1:-1])
+                ran.setdefault(folder, []).append(report.duration)
+    for folder, seconds in sorted(ran.items()):
+        terminalreporter.write_line(f"{folder or '.':<24} {len(seconds):>5} tests {sum(seconds):>8.1f} s")
 
 
 def pytest_unconfigure() -> None:

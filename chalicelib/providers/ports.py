@@ -172,6 +172,9 @@ class PaymentProvider(Protocol):
     def balance_lines(self, since: Instant, until: Instant) -> Iterator[BalanceLine]:
         """The provider's own lines created in [since, until)."""
 
+    def lines_of(self, source: str) -> list[BalanceLine]:
+        """The provider's own lines of one charge or refund, none for an unknown one. Raises ProviderUnavailable."""
+
     def balance(self, currency: str) -> Money:
         """What the provider holds for us, pending and available together."""
 

@@ -1,13 +1,13 @@
 """Settling: every night each account's due earnings go on one statement, and what it says becomes available.
 
-A run can end at any point. The header that was put first fixes the period and the instant at which its content was
-known, so the next run comes to the same content and goes on; the last transaction closes the statement, posts it and
-moves the balance together, once.
+A run can end at any point, and runs can overlap. The header that is put first is the fence: one statement of an account
+is open, and whoever comes next goes on with it. Lines are stored under the hash of the whole content, and the last
+transaction closes the header with the hash that counts, posts the entry and moves the balance, once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 
 from chalicelib.kernel.errors import NotFound
@@ -27,7 +27,6 @@ from chalicelib.settlement.model import (
     Account,
     Content,
     Line,
-    Standing,
     Statement,
     bounded_end,
     closed_with,
@@ -36,9 +35,9 @@ from chalicelib.settlement.model import (
     period_end,
     statement_id,
 )
+from chalicelib.settlement.standing import Standings
 
 JOB = "settle"
-BEGINNING = Instant(0)
 Progress = Callable[[int, int], None]
 """Told after each step: how many accounts are done, of how many."""
 IDLE_MS = 7 * DAY_MS  # longer than any run can hang, so that forgetting an account never races with noting it
@@ -48,6 +47,7 @@ def settle(ctx: Context, progress: Progress | None = None) -> dict[str, int]:
     """Closes every statement that is due. Answers how many accounts it looked at, statements it closed, entries that
     wait, and accounts that failed (they are logged and come again)."""
     _discover(ctx)
+    standings = Standings(ctx)
     done = {"accounts": 0, "statements": 0, "waiting": 0, "failed": 0}
     accounts = sorted(
         tables.agenda().items(), key=lambda item: (item[0].merchant_id, item[0].shop_id, item[0].currency)
@@ -58,7 +58,7 @@ def settle(ctx: Context, progress: Progress | None = None) -> dict[str, int]:
         if progress:
             progress(done["accounts"], len(accounts))
         try:
-            statements, waiting = _settle_merchant(ctx, merchant_id, ours)
+            statements, waiting = _settle_merchant(standings, merchant_id, ours)
         except Exception as error:  # one merchant's trouble must not hold up the others
             log.error("settlement failed", error, merchant_id=merchant_id)
             done["failed"] += 1
@@ -90,8 +90,9 @@ def _key(account: Account) -> tuple[str, str, str]:
     return account.merchant_id, account.shop_id, account.currency
 
 
-def _settle_merchant(ctx: Context, merchant_id: str, noted: list[tuple[Account, Instant]]) -> tuple[int, int]:
+def _settle_merchant(standings: Standings, merchant_id: str, noted: list[tuple[Account, Instant]]) -> tuple[int, int]:
     """One merchant's accounts over one reading of its entries. Returns statements closed and entries that wait."""
+    ctx = standings.ctx
     last = {account: tables.last_of(account) for account, _ in noted}
     starts = {account: _start(last[account], first) for account, first in noted}
     entries = [
@@ -102,7 +103,7 @@ def _settle_merchant(ctx: Context, merchant_id: str, noted: list[tuple[Account, 
     for account, first in noted:
         ours = [entry for entry in entries if (entry.shop_id, entry.currency) == (account.shop_id, account.currency)]
         newest = last[account]
-        while (closed := _next_statement(ctx, account, newest, _start(newest, first), ours)) is not None:
+        while (closed := _next_statement(standings, account, newest, _start(newest, first), ours)) is not None:
             newest = closed
             statements += 1
         left = [entry for entry in ours if entry.at >= _start(newest, first)]
@@ -122,25 +123,26 @@ def _start(last: Statement | None, first_noted: Instant) -> Instant:
 
 
 def _next_statement(
-    ctx: Context, account: Account, last: Statement | None, start: Instant, entries: Sequence[Entry]
+    standings: Standings, account: Account, last: Statement | None, start: Instant, entries: Sequence[Entry]
 ) -> Statement | None:
     """Goes on with the statement that is open, or opens the next one when something is due, and closes it. None when
     there is nothing to do, or another run does it."""
     if last is not None and last.state == "closing":
         earlier = tables.one(account, last.number - 1)
-        return _close(ctx, last, _content(last, earlier, entries))
-    opened = _open(ctx, account, last, start, entries)
-    return _close(ctx, *opened) if opened else None
+        return _close(standings.ctx, last, _content(standings, last, earlier, entries))
+    opened = _open(standings, account, last, start, entries)
+    return _close(standings.ctx, *opened) if opened else None
 
 
 def _open(
-    ctx: Context, account: Account, last: Statement | None, start: Instant, entries: Sequence[Entry]
+    standings: Standings, account: Account, last: Statement | None, start: Instant, entries: Sequence[Entry]
 ) -> tuple[Statement, Content] | None:
     """Puts the next header, unless nothing is due or another run has put it: then that run goes on with it."""
+    ctx = standings.ctx
     end = period_end(account.zone, ctx.now, ctx.settings.settle_after_days, ctx.settings.auto_complete_seconds)
     carried = _carried(last)
     window = [entry for entry in entries if start <= entry.at < end]
-    standing = _standing([*carried, *window], ctx.now)
+    standing = standings.of([*carried, *window], ctx.now)
     end = bounded_end(window, len(carried), standing, end)
     content = decide([*carried, *(entry for entry in window if entry.at < end)], standing, end)
     if end <= start or not content.lines or content.net_minor < 0:
@@ -165,12 +167,13 @@ def _open(
     return opened, content
 
 
-def _content(statement: Statement, earlier: Statement | None, entries: Sequence[Entry]) -> Content:
-    """The content as it was known when the statement was opened, however much later this is."""
+def _content(
+    standings: Standings, statement: Statement, earlier: Statement | None, entries: Sequence[Entry]
+) -> Content:
+    """What belongs on a statement that another run has opened: its period, and what is available as of its opening."""
     carried = _carried(earlier)
-    known = [entry for entry in entries if entry.at < statement.opened_at]
-    standing = _standing([*carried, *known], statement.opened_at)
-    window = [entry for entry in known if statement.period_start <= entry.at < statement.period_end]
+    window = [entry for entry in entries if statement.period_start <= entry.at < statement.period_end]
+    standing = standings.of([*carried, *window], statement.opened_at)
     return decide([*carried, *window], standing, statement.period_end)
 
 
@@ -212,26 +215,6 @@ def _carried(last: Statement | None) -> list[Entry]:
         wanted = {(event, n) for _, event, n in keys}
         found += [entry for entry in ledger.entries_of(order_id) if (entry.event, entry.n) in wanted]
     return found
-
-
-def _standing(entries: Iterable[Entry], as_of: Instant) -> dict[str, Standing]:
-    """What was known of each order at an instant."""
-    return {order_id: _standing_of(order_id, as_of) for order_id in {entry.business_id for entry in entries}}
-
-
-def _standing_of(order_id: str, as_of: Instant) -> Standing:
-    """Available means: each movement of money into the order is on a line that the provider pays out by then."""
-    entries = [entry for entry in ledger.entries_of(order_id) if entry.at < as_of]
-    lines = [line for line in ledger.lines_of(order_id) if line.matched_at <= as_of]
-    usable = {line.ref for line in lines if line.available_on <= as_of}
-    paid = [entry for entry in entries if entry.on("A.psp:") > 0]
-    moves = sorted((entry for entry in entries if moves_pending(entry)), key=lambda entry: (entry.at, entry.id))
-    return Standing(
-        available=all(entry.ref in usable for entry in paid),
-        last_moved=moves[-1].at if moves else BEGINNING,
-        psp_fee=sum(line.fee_minor for line in lines),
-        first_moved=moves[0].id if moves else "",
-    )
 
 
 def statements_of(actor: Actor, after: str | None, limit: int) -> Page[Statement]:

@@ -77,7 +77,9 @@ for (const button of document.querySelectorAll('button[data-post]')) {
       const answer = await fetch(button.dataset.post, {
         method: 'POST', headers: {'Content-Type': 'application/json'}, body: button.dataset.body || '{}'});
       const text = await answer.json();
-      said.textContent = answer.ok ? (button.dataset.done || JSON.stringify(text)) : (text.errors?.[0]?.message || text.detail);
+      said.textContent = answer.ok
+        ? (button.dataset.done || JSON.stringify(text))
+        : (text.errors?.[0]?.message || text.detail);
       if (answer.ok && button.dataset.reload) setTimeout(() => location.reload(), 900);
     } catch (error) { said.textContent = String(error); }
     button.disabled = false;

@@ -1,6 +1,6 @@
 """`make demo`: the whole story over HTTP against a running `make start`, each step told and checked.
 
-It moves the local clock on by about six days, and what it tampers with it restores, so it can be played again and again.
+It moves the local clock on by about five days, and what it tampers with it restores: it can be played again and again.
 The last line it prints is JSON. Its exit status is 0 when every step went as it must.
 """
 

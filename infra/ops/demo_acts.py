@@ -147,13 +147,13 @@ def pay(cast: Cast, order: Json, method: str) -> Json:
     stage.say(f"attempt {opened['attempt_id']} asks for {yuan(opened['amount'])}: {opened['next_action']['type']}")
     stage.local("POST", f"pay/{opened['attempt_id']}", {"outcome": "succeed"})
 
-    def confirmed() -> Json | None:
+    def confirmed() -> Json:
         seen = dict(customer.get(f"/v1/orders/{order['id']}"))
-        return seen if seen["state"] != "pending_payment" else None
+        return seen if seen["state"] != "pending_payment" else {}
 
     paid = stage.wait_for("the provider's webhook confirms the order", confirmed)
     good = (paid["state"], paid["payment_state"]) == ("confirmed", "paid")
-    stage.check(bool(good), "the webhook confirmed the order", paid)
+    stage.check(good, "the webhook confirmed the order", paid)
     text = stage.wait_for("the SMS", lambda: stage.sms(customer.phone, "order.confirmed", since))
     stage.check(True, f"📱 {text}")
     return {**paid, "attempt_id": opened["attempt_id"]}
@@ -223,7 +223,9 @@ def settle(cast: Cast, order: Json) -> None:
     adds_up = line["gross"]["amount_minor"] - line["discounts"]["amount_minor"] - line["commission"]["amount_minor"]
     stage.check(adds_up == net, "the line adds up", line)
     total = sum(one["net"]["amount_minor"] for one in statement["lines"])
-    stage.check(opening + total == closing, f"opening {yuan(opening)} + lines {yuan(total)} = {yuan(closing)}", statement)
+    stage.check(
+        opening + total == closing, f"opening {yuan(opening)} + lines {yuan(total)} = {yuan(closing)}", statement
+    )
     balance = owner.get("/v1/merchant/balance")
     stage.say("balance: " + "  ".join(f"{name} {yuan(amount)}" for name, amount in balance.items()))
     stage.check(balance["available"]["amount_minor"] >= net, "the merchant can withdraw it", balance)
@@ -241,13 +243,15 @@ def cancel(cast: Cast, order: Json) -> Json:
     stage.say(f"cancelling now gives back {yuan(offered['refund'])}, {yuan(offered['kept'])} is kept")
     customer.post(f"/v1/orders/{order['id']}/cancel")
 
-    def refunded() -> Json | None:
+    def refunded() -> Json:
         seen = dict(customer.get(f"/v1/orders/{order['id']}"))
-        return seen if seen["refunds"] and all(one["state"] == "succeeded" for one in seen["refunds"]) else None
+        return seen if seen["refunds"] and all(one["state"] == "succeeded" for one in seen["refunds"]) else {}
 
     done = stage.wait_for("the refund arrives", refunded, seconds=20, every_seconds=0.2)
     back = sum(one["amount"]["amount_minor"] for one in done["refunds"])
-    stage.check(back == offered["refund"]["amount_minor"], f"{yuan(back)} went back by {done['refunds'][0]['id']}", done)
+    stage.check(
+        back == offered["refund"]["amount_minor"], f"{yuan(back)} went back by {done['refunds'][0]['id']}", done
+    )
     text = stage.wait_for("the SMS", lambda: stage.sms(customer.phone, "order.refunded", since))
     stage.check(True, f"📱 {text}")
     return done

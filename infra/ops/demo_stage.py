@@ -1,4 +1,4 @@
-"""What the demo stands on: HTTP to a running local stack, people who sign in, its clock, and an account of each step."""
+"""What the demo stands on: HTTP to a running local stack, its people and its clock, and an account of each step."""
 
 from __future__ import annotations
 
@@ -237,9 +237,7 @@ class Person:
     def ask(self, method: str, target: str, body: Any = None, *, expect: int = 200, key: str = "") -> Reply:
         """Ask the API as this person; a POST carries an idempotency key, a fresh one unless `key` is given."""
         if self.stage.now().timestamp() > self._until:
-            renewed = self.stage.call(
-                "POST", "/v1/auth/sessions/refresh", {"refresh_token": self._refresh}, expect=201
-            )
+            renewed = self.stage.call("POST", "/v1/auth/sessions/refresh", {"refresh_token": self._refresh}, expect=201)
             self.take(renewed.body)
         headers = {"Authorization": f"Bearer {self._access}"}
         if method == "POST":

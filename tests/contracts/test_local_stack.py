@@ -197,6 +197,7 @@ def stacks() -> Iterator[list[subprocess.Popen[str]]]:
         each.communicate()
 
 
+@pytest.mark.stack
 def test_two_stacks_run_side_by_side_and_leave_nothing(toy: Path, stacks: list[subprocess.Popen[str]]) -> None:
     """One is told to stop and one is killed; then both data directories are free at once."""
     ports = free_ports(2)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from chalicelib.kernel import ids
+from chalicelib.kernel.instant import Instant
 from chalicelib.ledger import model as books
 from chalicelib.ledger import service as ledger
 from chalicelib.providers.ports import BalanceLine
@@ -19,6 +20,7 @@ from chalicelib.reconciliation import model, service, tables
 from chalicelib.reconciliation.model import Found
 from chalicelib.runtime import jobs
 from chalicelib.runtime.context import Context
+from chalicelib.settlement.standing import Standings
 from tests import engine, world
 from tests.builders import identity
 from tests.builders import orders as build
@@ -254,19 +256,19 @@ def test_one_day_can_be_named() -> None:
     assert len(ledger.lines_of(visit.id)) == 1
 
 
-def test_a_served_order_is_reconciled_and_settled_by_the_nights_schedules() -> None:
-    """The whole way of the money: paid, served, matched, on a statement, available; nothing of it twice."""
+@pytest.mark.parametrize("order_of_jobs", [("settle", "reconcile"), ("reconcile", "settle")])
+def test_a_served_order_is_reconciled_and_settled_by_the_nights_schedules(order_of_jobs: tuple[str, str]) -> None:
+    """The whole way of the money, whichever job comes first: paid, served, matched, on a statement, available; nothing
+    before its time and nothing twice."""
     visit = served()
     owner = visit.salon.owner.client
     assert owner.get("/v1/merchant/balance").json["pending"]["amount_minor"] == 11_264
-    world.run_schedule("settle")
+    for job in order_of_jobs:
+        world.run_schedule(job)
     assert owner.get("/v1/merchant/statements").json["items"] == []
     world.advance(days=3)
-    world.run_schedule("settle")
-    assert owner.get("/v1/merchant/statements").json["items"] == [], "its line has not been matched yet"
-    for _ in range(2):
-        world.run_schedule("reconcile")
-        world.run_schedule("settle")
+    for job in (*order_of_jobs, *order_of_jobs):
+        world.run_schedule(job)
     (statement,) = owner.get("/v1/merchant/statements").json["items"]
     (line,) = owner.get(f"/v1/merchant/statements/{statement['id']}").json["lines"]
     assert (line["order_id"], line["kind"], line["commission_bps"]) == (visit.id, "earning", 1200)
@@ -275,7 +277,27 @@ def test_a_served_order_is_reconciled_and_settled_by_the_nights_schedules() -> N
     assert amounts == {"gross": 12_800, "discounts": 0, "commission": 1536, "net": 11_264, "psp_fee": fee}
     balance = owner.get("/v1/merchant/balance").json
     assert (balance["pending"]["amount_minor"], balance["available"]["amount_minor"]) == (0, 11_264)
+    assert len(ledger.lines_of(visit.id)) == 1
+    assert about(visit.id) == []
     assert visit.proof()["holds"]
+
+
+def test_before_the_reconciliation_only_the_providers_own_line_makes_money_available() -> None:
+    """Asked, it must name our charge with our amount, and be paid out by then; unasked, the order waits."""
+    visit = build.booked()
+    visit.pay()
+    entries = ledger.entries_of(visit.id)
+    soon, later = world.now(), world.now().plus(days=3)
+
+    def available(as_of: Instant, left: int = 1) -> bool:
+        return Standings(context(), left).of(entries, as_of)[visit.id].available
+
+    assert [available(soon), available(later), available(later, left=0)] == [False, True, False]
+    line_id = line_of(visit.id).line_id
+    true = falsify(line_id, amount=1)
+    assert not available(later)
+    falsify(line_id, **true)
+    assert available(later)
 
 
 def test_an_operator_reads_runs_and_differences_page_by_page() -> None:

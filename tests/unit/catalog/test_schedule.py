@@ -84,6 +84,8 @@ def test_starts_are_exactly_those_whose_every_minute_is_worked(calendar: tuple[O
     assert latest_start(offer, staff, shop, day) == (expected[-1] if expected else None)
 
 
+@settings(max_examples=30, deadline=None)
+@given(calendars(), calendars())
 def test_the_last_call_is_the_latest_start_less_the_lead_time(one: tuple, other: tuple) -> None:
     """Over all offers and staff of a page; None when there is no start at all."""
     offer, staff, shop, day = one
