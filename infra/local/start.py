@@ -34,11 +34,6 @@ from infra.local.processes import (
     wait_ready,
 )
 
-DEMO_ACCOUNTS = {
-    "consumer": "+8613800000001",
-    "merchant owner": "+8613900000001",
-    "operator": "+8613700000001",
-}
 _WATCH_SECONDS = 0.25
 
 log = logging.getLogger("linli.local.start")
@@ -313,6 +308,8 @@ def _seed_if_empty() -> None:
 
 def _welcome(place: Place, took_seconds: float) -> str:
     """Return what is printed once everything is up."""
+    from infra.local.console import DEMO_ACCOUNTS
+
     rows = [
         ("API", place.url),
         ("documentation", f"{place.url}/docs"),
