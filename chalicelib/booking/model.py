@@ -143,11 +143,6 @@ def block_of(offer: Offer, shop: Shop, staff_id: str, chair_id: str, start: Inst
     )
 
 
-def longest(offer: Offer, staff: Staff) -> int:
-    """Minutes of the offer with every option that makes it longer."""
-    return duration_of(offer, tuple(o for o in offer.options if o.duration_delta_minutes > 0), staff)
-
-
 def _free(calendar: Calendar, resource_id: str, begin: Instant, end: Instant, zone: str) -> bool:
     return not any(
         quanta & calendar.get(day, {}).get(resource_id, frozenset())
@@ -214,15 +209,24 @@ def slots(
 
 
 def _slot(page: ShopPage, offer: Offer, calendar: Calendar, start: Instant, able: list[tuple[str, int]]) -> Slot | None:
-    minutes = min(length for _, length in able)
     remaining = len(able)
     if offer.chair_ids:
-        block = block_of(offer, page.shop, "", "", start, minutes)
-        chairs = sum(_free(calendar, c, block.begin, block.end, page.shop.zone) for c in offer.chair_ids)
-        if not chairs:
-            return None
-        remaining = min(remaining, chairs)
+        chairs = {minutes: _free_chairs(page, offer, calendar, start, minutes) for _, minutes in able}
+        # Who takes longer needs a chair for longer, and may find none where a quicker one does.
+        able = [(staff_id, minutes) for staff_id, minutes in able if chairs[minutes]]
+        remaining = 0
+        # A chair that is free for longer is free for less: the pickiest first, and everybody who can gets one.
+        for _, minutes in sorted(able, key=lambda one: -one[1]):
+            remaining += remaining < chairs[minutes]
+    if not able:
+        return None
+    minutes = min(length for _, length in able)
     return Slot(start, start.plus(minutes=minutes), tuple(staff_id for staff_id, _ in able), remaining)
+
+
+def _free_chairs(page: ShopPage, offer: Offer, calendar: Calendar, start: Instant, minutes: int) -> int:
+    block = block_of(offer, page.shop, "", "", start, minutes)
+    return sum(_free(calendar, chair, block.begin, block.end, page.shop.zone) for chair in offer.chair_ids)
 
 
 def nearest(found: Sequence[Slot], wanted: Instant) -> list[Slot]:

@@ -19,6 +19,7 @@ from chalicelib.catalog.model import (
     StaffCannotServe,
     can_serve,
     choose,
+    duration_of,
 )
 from chalicelib.kernel.instant import Instant
 from chalicelib.runtime import log
@@ -34,14 +35,19 @@ def days_between(begin: Instant, end: Instant, zone: str) -> list[date]:
     first = begin.local_date(zone)
     last = end.plus(ms=-1).local_date(zone)
     count = (last - first).days + 1
-    if count > model.MAX_DAYS + 1 or end.since(begin) > model.MAX_DAYS * 86_400_000:
+    # By the clock on the wall: 31 days are 31 days, also when one of them has 25 hours.
+    if end.local(zone).replace(tzinfo=None) - begin.local(zone).replace(tzinfo=None) > timedelta(days=model.MAX_DAYS):
         raise RangeTooLong
     return [first + timedelta(days=i) for i in range(max(count, 0))]
 
 
-def calendar(page: ShopPage, offers: Iterable[Offer], days: Iterable[date], *, consistent: bool = True) -> Calendar:
+Service = tuple[Offer, tuple[Option, ...]]
+"""An offer with its chosen options: together they say how long it takes."""
+
+
+def calendar(page: ShopPage, services: Iterable[Service], days: Iterable[date], *, consistent: bool = True) -> Calendar:
     """What is taken on these local days, and on those that a service starting on them can reach into."""
-    wanted = sorted(_days_touched(page, offers, days))
+    wanted = sorted(_days_touched(page, services, days))
     return {day: tables.day(page.shop.id, day, consistent=consistent).busy for day in wanted}
 
 
@@ -62,7 +68,7 @@ def availability(
     asked = days_between(begin, end, zone)
     today = ctx.now.local_date(zone)
     days = [day for day in asked if today <= day <= today + timedelta(days=min(offer.horizon_days, MAX_HORIZON_DAYS))]
-    taken = calendar(page, [offer], days, consistent=False)
+    taken = calendar(page, [(offer, options)], days, consistent=False)
     found = model.slots(page, offer, options, days, taken, ctx.now, staff_id)
     return [slot for slot in found if begin <= slot.starts_at < end]
 
@@ -85,7 +91,8 @@ def resolve(ctx: Context, page: ShopPage, wishes: Sequence[Wish]) -> list[Block]
     """
     zone = page.shop.zone
     days = {wish.start.local_date(zone) for wish in wishes}
-    taken = {day: dict(busy) for day, busy in calendar(page, [wish.offer for wish in wishes], days).items()}
+    services = [(wish.offer, wish.options) for wish in wishes]
+    taken = {day: dict(busy) for day, busy in calendar(page, services, days).items()}
     blocks = []
     for wish in wishes:
         block = _best(ctx, page, wish, taken)
@@ -128,22 +135,15 @@ def _able(page: ShopPage, wish: Wish) -> list[Staff]:
 
 def alternatives(ctx: Context, page: ShopPage, wish: Wish, taken: Calendar | None = None) -> list[dict[str, object]]:
     """The three nearest free starts for a wish, on its day or, when that is full, on the days around it."""
-    zone = page.shop.zone
-    day = wish.start.local_date(zone)
-    found = model.slots(
-        page, wish.offer, wish.options, [day], taken or calendar(page, [wish.offer], [day]), ctx.now, wish.staff_id
-    )
+    day = wish.start.local_date(page.shop.zone)
+    service = [(wish.offer, wish.options)]
+    known = taken or calendar(page, service, [day])
+    found = model.slots(page, wish.offer, wish.options, [day], known, ctx.now, wish.staff_id)
     if len(found) < model.ALTERNATIVES:
         days = [day + timedelta(days=i) for i in range(-2, 4)]
-        found = model.slots(
-            page,
-            wish.offer,
-            wish.options,
-            days,
-            calendar(page, [wish.offer], days, consistent=False),
-            ctx.now,
-            wish.staff_id,
-        )
+        # What is known already also holds what the other lines of the same visit want.
+        known = {**calendar(page, service, days, consistent=False), **known}
+        found = model.slots(page, wish.offer, wish.options, days, known, ctx.now, wish.staff_id)
     return [
         {
             "starts_at": str(s.starts_at),
@@ -184,8 +184,9 @@ def note_day(ctx: Context, page: ShopPage, day: date) -> None:
     A note is written only over an older revision of the day, and the day is looked at again afterwards, so that the
     last writer's note is that of the day as it is.
     """
+    plain = [(offer, ()) for offer in page.offers]
     for _ in range(_NOTE_TRIES):
-        states = {one: tables.day(page.shop.id, one) for one in _days_touched(page, page.offers, [day])}
+        states = {one: tables.day(page.shop.id, one) for one in _days_touched(page, plain, [day])}
         until = model.bookable_until(page, day, {one: state.busy for one, state in states.items()})
         revision = sum(state.revision for state in states.values())
         noted = search.noted(page.shop.city, day, page.shop.id)
@@ -198,16 +199,17 @@ def note_day(ctx: Context, page: ShopPage, day: date) -> None:
             return
 
 
-def _days_touched(page: ShopPage, offers: Iterable[Offer], days: Iterable[date]) -> set[date]:
+def _days_touched(page: ShopPage, services: Iterable[Service], days: Iterable[date]) -> set[date]:
     """The local days that services starting on `days` can reach into: more than those only around midnight."""
     found = set(days)
-    for day in tuple(found):
-        for offer in offers:
-            for staff in page.staff:
-                starts = schedule.possible_starts(offer, staff, page.shop, day)
-                longest = model.longest(offer, staff)
-                for start in (starts[:1] + starts[-1:]) if starts else []:
-                    block = model.block_of(offer, page.shop, staff.id, "", start, longest)
+    asked = tuple(found)
+    for offer, options in services:
+        for staff in page.staff:
+            minutes = duration_of(offer, options, staff)
+            for day in asked:
+                starts = schedule.possible_starts(offer, staff, page.shop, day, minutes)
+                for start in (starts[0], starts[-1]) if starts else ():
+                    block = model.block_of(offer, page.shop, staff.id, "", start, minutes)
                     found |= set(model.quanta_of(block.begin, block.end, page.shop.zone))
     return found
 

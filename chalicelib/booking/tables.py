@@ -5,7 +5,6 @@ The attributes `b<quantum>` have names made of data, which PynamoDB cannot decla
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -113,7 +112,3 @@ def release(tx: Transaction, held: Claim, order_id: str) -> None:
         arguments["ConditionExpression"] = " AND ".join(f"b{number} = :o" for number in refs)
         arguments["ExpressionAttributeValues"][":o"] = {"S": order_id}
     tx.raw("Update", arguments, SlotNotHeld())
-
-
-def days(shop_id: str, on: Iterable[date], *, consistent: bool = True) -> dict[date, DayState]:
-    return {one: day(shop_id, one, consistent=consistent) for one in on}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from chalicelib.fulfilment.model import MACHINES, check_time
 from chalicelib.kernel.errors import InvalidTransition
-from chalicelib.orders import decisions
+from chalicelib.orders import changes, decisions
 from chalicelib.orders import service as orders
-from chalicelib.orders.decisions import Change
+from chalicelib.orders.changes import Change
 from chalicelib.orders.model import Order
 from chalicelib.runtime.context import Context
 
@@ -47,6 +47,10 @@ def no_show(ctx: Context, order_id: str) -> tuple[Order, bool]:
         check_time("no_show", ctx.now, booking.starts_at, booking.ends_at, ctx.settings.no_show_after_seconds)
 
     def decide(found: Order) -> Change | None:
-        return decisions.cancelled(found, "no_show", ctx.now, "no_show")
+        if found.cancel_reason == "no_show":
+            return None
+        line = found.lines[0]
+        missed = changes.with_lines(found, MACHINES[line.kind].fire(line.fulfilment_state, "no_show"))
+        return decisions.cancelled(missed, "no_show", ctx.now, "no_show")
 
     return orders.change(ctx, order.id, decide), False

@@ -6,96 +6,37 @@ released; `saving` writes all of it in one transaction whose condition repeats t
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from chalicelib.kernel.instant import Instant
 from chalicelib.ledger import model as ledger
-from chalicelib.ledger.model import Entry, Leg
-from chalicelib.orders.model import CHARGE, ORDER, Charge, Event, Order, cancel_quote
+from chalicelib.ledger.model import Leg
+from chalicelib.orders.changes import (
+    RETRY_SECONDS,
+    Change,
+    Clocks,
+    moved,
+    told,
+    with_attempt,
+    with_due,
+    with_lines,
+    with_payment_state,
+    with_refund,
+    with_refund_state,
+)
+from chalicelib.orders.model import CHARGE, Charge, Order, cancel_quote
 from chalicelib.payments.model import (
     MAX_REFUND_TRIES,
     REFUND,
     Attempt,
     RefundRecord,
     advanced,
+    attempt_id,
     refund_id,
 )
-from chalicelib.providers.ports import FAILED, SUCCEEDED, Intent, Refund
+from chalicelib.providers.ports import CANCELED, FAILED, SUCCEEDED, Intent, Refund
 
-MAX_TIMELINE = 60
-RETRY_SECONDS = 60
-
-
-@dataclass(frozen=True)
-class Change:
-    """`entries` are not yet chained or numbered: (event, legs, provider reference). `news` are event names."""
-
-    after: Order
-    entries: tuple[tuple[str, tuple[Leg, ...], str], ...] = ()
-    news: tuple[str, ...] = ()
-    claims: bool = False
-    releases: bool = False
-
-
-@dataclass(frozen=True)
-class Clocks:
-    """The settings that decisions need, in seconds."""
-
-    hold_extension: int
-    accept: int
-    auto_complete: int
-
-
-def _told(order: Order, now: Instant, actor: str, *events: str) -> Order:
-    told = (*order.timeline, *(Event(event, now, actor) for event in events))
-    # The first events say how it began, the last how it stands; an order with more is a curiosity, not a loss.
-    return replace(order, timeline=told if len(told) <= MAX_TIMELINE else (*told[:20], *told[-40:]))
-
-
-def _moved(order: Order, event: str) -> Order:
-    return replace(order, state=ORDER.fire(order.state, event))
-
-
-def _with_due(order: Order, now: Instant) -> Order:
-    """When the sweep must look again. Without a reason the old mark stays: it costs nothing and is visited once."""
-    times = []
-    if order.state in ("pending_payment", "paid", "fulfilled"):
-        times.append(order.deadline)
-    if any(refund.open for refund in order.refunds):
-        times.append(now.plus(seconds=RETRY_SECONDS))
-    return replace(order, due_at=min(times)) if times else order
-
-
-def chained(change: Change, before: Order, now: Instant) -> tuple[Order, list[Entry]]:
-    """The order with its new version and last hash, and the entries chained behind the hash it had."""
-    version = before.version + 1
-    entries: list[Entry] = []
-    last = before.last_hash
-    for event, legs, ref in change.entries:
-        # Only what moves the merchant's accounts carries the merchant: the index of merchants stays sparse.
-        moves_merchant = any(leg.account.startswith(ledger.MERCHANT_ACCOUNTS) for leg in legs)
-        made = ledger.entry(
-            event,
-            before.id,
-            version,
-            at=now,
-            currency=before.currency,
-            legs=legs,
-            merchant_id=before.merchant_id if moves_merchant else "",
-            shop_id=before.shop_id if moves_merchant else "",
-            ref=ref,
-            meta=_meta(change.after) if moves_merchant else {},
-            previous_hash=last,
-        )
-        last = made.hash
-        entries.append(made)
-    return replace(change.after, version=version, last_hash=last), entries
-
-
-def _meta(order: Order) -> dict[str, int | str]:
-    """What a statement shows beside the legs."""
-    return {"gross": order.terms.gross_minor, "bps": order.terms.commission_bps, "zone": order.zone}
+SENT_BACK = ("wrong_amount", "duplicate", "late")  # reasons to return a whole payment by itself
 
 
 # ---------------------------------------------------------------------------------------------- paying
@@ -115,7 +56,7 @@ def attempt_opened(order: Order, charge_id: str, attempt: Attempt, now: Instant)
     )
     payment_state = "processing" if attempt.living else order.payment_state
     return Change(
-        _told(replace(order, charges=charges, payment_state=payment_state), now, "customer", "payment_started")
+        told(replace(order, charges=charges, payment_state=payment_state), now, "customer", "payment_started")
     )
 
 
@@ -123,11 +64,6 @@ def adopted(order: Order, attempt: Attempt) -> Attempt | None:
     """The attempt of the same intent that was taken from a provider's fact because nobody had written it down."""
     found = (a for charge in order.charges for a in charge.attempts if a.intent_id == attempt.intent_id)
     return next((a for a in found if not a.key), None)
-
-
-def attempt_ended(order: Order, attempt_id: str, state: str, now: Instant) -> Order:
-    """The attempt in another state, everything else as it was."""
-    return _with_attempt(order, attempt_id, lambda a: advanced(a, state, now))
 
 
 def intent_fact(order: Order, intent: Intent, now: Instant, clocks: Clocks, provider: str) -> Change | None:
@@ -140,13 +76,9 @@ def intent_fact(order: Order, intent: Intent, now: Instant, clocks: Clocks, prov
     after = advanced(attempt, intent.state, now)
     if after.state == attempt.state:
         return None
-    changed = _with_attempt(order, attempt.id, lambda _: after)
-    if changed.payment_state == "processing" and not any(
-        a.state in ("requires_action", "processing") for a in changed.living_attempts
-    ):
-        changed = replace(changed, payment_state="none")
+    changed = with_payment_state(with_attempt(order, attempt.id, lambda _: after))
     events = ("payment_failed",) if after.state == FAILED else ()
-    return Change(_told(changed, now, "provider", *events))
+    return Change(told(changed, now, "provider", *events))
 
 
 def _money_came(
@@ -154,7 +86,7 @@ def _money_came(
 ) -> Change:
     received = intent.received.amount_minor
     ref = intent.charge_ref or intent.intent_id
-    order = _with_attempt(order, attempt.id, lambda a: advanced(a, SUCCEEDED, now, received, ref))
+    order = with_payment_state(with_attempt(order, attempt.id, lambda a: advanced(a, SUCCEEDED, now, received, ref)))
     right = received == charge.amount_minor and intent.received.currency == order.currency
     if not right:
         return _sent_back(order, received, "wrong_amount", intent, now, provider, ref)
@@ -178,15 +110,15 @@ def _paid(
     charges = tuple(
         replace(c, state=CHARGE.fire(c.state, charge_event)) if c.id == charge.id else c for c in order.charges
     )
-    order = replace(order, charges=charges, payment_state="paid", cancel_reason="")
-    order = _moved(order, "revive" if order.state == "cancelled" else "paid")
-    order = _told(replace(order, deadline=now.plus(seconds=clocks.accept)), now, "provider", *events)
+    order = with_refund_state(replace(order, charges=charges, payment_state="paid", cancel_reason=""))
+    order = moved(order, "revive" if order.state == "cancelled" else "paid")
+    order = told(replace(order, deadline=now.plus(seconds=clocks.accept)), now, "provider", *events)
     news = ("order.paid",)
     if order.confirmation == "instant":
-        order = _told(_moved(order, "confirm"), now, "system", "confirmed")
+        order = told(moved(order, "confirm"), now, "system", "confirmed")
         news = ("order.confirmed",)
     legs = ledger.payment_confirmed(order.terms, provider)
-    return Change(_with_due(order, now), (("payment_confirmed", legs, ref),), news)
+    return Change(with_due(order, now), (("payment_confirmed", legs, ref),), news)
 
 
 def revived(order: Order, intent: Intent, now: Instant, clocks: Clocks, provider: str) -> Change | None:
@@ -202,7 +134,7 @@ def revived(order: Order, intent: Intent, now: Instant, clocks: Clocks, provider
     if order.cancel_reason != "timeout" or charge.state != "void" or not (timely and right):
         return None
     ref = intent.charge_ref or intent.intent_id
-    order = _with_attempt(order, attempt.id, lambda a: advanced(a, SUCCEEDED, now, charge.amount_minor, ref))
+    order = with_attempt(order, attempt.id, lambda a: advanced(a, SUCCEEDED, now, charge.amount_minor, ref))
     change = _paid(order, charge, now, clocks, provider, ref, "revive", ("paid", "revived"))
     return replace(change, claims=True)
 
@@ -214,44 +146,52 @@ def _sent_back(
     refund = RefundRecord(
         refund_id(order.id, order.version + 1), amount_minor, "approved", why, intent.intent_id, 0, "", now
     )
-    order = _told(
-        replace(order, refunds=(*order.refunds, refund)), now, "provider", f"{why}_payment", "refund_approved"
-    )
+    order = told(replace(order, refunds=(*order.refunds, refund)), now, "provider", f"{why}_payment", "refund_approved")
     legs = ledger.unexpected_money(amount_minor, provider)
-    change = Change(_with_due(order, now), ((f"{why}_payment", legs, ref),), ("order.refund_approved",))
-    return replace(change, after=_with_refund_state(change.after))
+    change = Change(with_due(order, now), ((f"{why}_payment", legs, ref),), ("order.refund_approved",))
+    return replace(change, after=with_refund_state(change.after))
 
 
 def refund_fact(order: Order, refund: Refund, now: Instant, provider: str) -> Change | None:
     """What a provider's word on a refund means. None: it tells nothing new."""
     own_id, _, tries = refund.refund_id.rpartition(".")
     record = next((r for r in order.refunds if r.id == own_id), None)
-    if record is None or record.state == "succeeded":
+    # Each try is a refund of its own at the provider: what is told of an old one says nothing about the present one.
+    if record is None or tries != str(record.tries):
         return None
-    if refund.state == SUCCEEDED:
-        after = replace(record, state=REFUND.fire(record.state, "succeeded"), provider_id=refund.provider_id)
-        order = _told(_with_refund(order, after), now, "provider", "refunded")
-        legs = ledger.refund_succeeded(record.amount_minor, provider)
-        entries = (("refund_succeeded", legs, refund.provider_id),)
-        return Change(_with_due(_with_refund_state(order), now), entries, ("order.refunded",))
-    if int(tries or 0) != record.tries:
-        # An old try's failure says nothing about the one that is under way.
+    event = {FAILED: "failed", CANCELED: "failed"}.get(refund.state, refund.state)
+    if event == "failed" and record.state == "succeeded":
+        event = "return"
+    if not REFUND.can(record.state, event):
         return None
-    if refund.state in (FAILED, "canceled"):
-        return _refund_failed(order, record, now)
-    if record.state == "processing" and record.provider_id == refund.provider_id:
-        return None
-    after = replace(record, state=REFUND.fire(record.state, "processing"), provider_id=refund.provider_id)
-    return Change(_with_due(_with_refund(order, after), now))
+    after = replace(record, state=REFUND.fire(record.state, event), provider_id=refund.provider_id)
+    if event in ("failed", "return"):
+        return _refund_failed(order, after, now, provider)
+    order = with_refund(order, after)
+    if event != "succeeded":
+        return Change(with_due(order, now))
+    order = told(order, now, "provider", "refunded")
+    entries = (("refund_succeeded", ledger.refund_succeeded(record.amount_minor, provider), refund.provider_id),)
+    return Change(with_due(order, now), entries, ("order.refunded",))
 
 
-def _refund_failed(order: Order, record: RefundRecord, now: Instant) -> Change | None:
-    if record.state == "failed":
+def refund_refused(order: Order, refund_id: str, tries: int, now: Instant, provider: str) -> Change | None:
+    """The provider did not even take the refund: that try has failed like any other."""
+    record = next((r for r in order.refunds if r.id == refund_id and r.tries == tries), None)
+    if record is None or record.state != "approved":
         return None
-    failed = replace(record, state=REFUND.fire(record.state, "failed"))
+    return _refund_failed(order, replace(record, state=REFUND.fire(record.state, "failed")), now, provider)
+
+
+def _refund_failed(order: Order, record: RefundRecord, now: Instant, provider: str) -> Change:
+    """Asked again under the next number; after the last try it stays open, for a person to pay it another way."""
+    entries: tuple[tuple[str, tuple[Leg, ...], str], ...] = ()
+    if record.state == "returned":
+        entries = (("refund_returned", ledger.refund_returned(record.amount_minor, provider), record.provider_id),)
+    order = told(order, now, "provider", f"refund_{record.state}")
     if record.tries + 1 < MAX_REFUND_TRIES:
-        failed = replace(failed, state=REFUND.fire("failed", "retry"), tries=record.tries + 1, provider_id="")
-    return Change(_with_due(_told(_with_refund(order, failed), now, "provider", "refund_failed"), now))
+        record = replace(record, state=REFUND.fire(record.state, "retry"), tries=record.tries + 1, provider_id="")
+    return Change(with_due(with_refund(order, record), now), entries)
 
 
 # ---------------------------------------------------------------------------------------------- ending
@@ -259,15 +199,15 @@ def _refund_failed(order: Order, record: RefundRecord, now: Instant) -> Change |
 
 def expired(order: Order, now: Instant) -> Change:
     """The hold ran out. The caller has made sure that the provider cannot be paid any more, or has waited enough."""
-    order = replace(_moved(order, "expire"), cancel_reason="timeout", payment_state="none")
-    order = _told(_void(order, now), now, "system", "expired")
-    return Change(order, news=("order.cancelled",), releases=True)
+    order = replace(moved(order, "expire"), cancel_reason="timeout", payment_state="none")
+    order = told(_void(order, now), now, "system", "expired")
+    return Change(with_due(order, now), news=("order.cancelled",), releases=True)
 
 
 def extended(order: Order, now: Instant, clocks: Clocks) -> Change:
     """One automatic extension while money is moving."""
     until = order.deadline.plus(seconds=clocks.hold_extension)
-    return Change(_with_due(_told(replace(order, deadline=until, extended=True), now, "system", "hold_extended"), now))
+    return Change(with_due(told(replace(order, deadline=until, extended=True), now, "system", "hold_extended"), now))
 
 
 def postponed(order: Order, now: Instant) -> Change:
@@ -280,14 +220,15 @@ def cancelled(order: Order, by: str, now: Instant, event: str = "cancel", mark: 
     request."""
     quote = cancel_quote(order, now, by)
     paid = order.payment_state == "paid"
-    order = replace(_moved(order, event), cancel_reason=by, kept_minor=quote.kept_minor, cancel_mark=mark)
+    reason = "declined" if event == "decline" and by == "merchant" else by
+    order = replace(moved(order, event), cancel_reason=reason, kept_minor=quote.kept_minor, cancel_mark=mark)
     if not paid:
-        order = replace(_void(order, now), payment_state="none")
-        return Change(_told(order, now, by, "cancelled"), news=("order.cancelled",), releases=True)
-    order = _told(order, now, by, {"decline": "declined", "no_show": "no_show"}.get(event, "cancelled"))
+        order = told(replace(_void(order, now), payment_state="none"), now, by, "cancelled")
+        return Change(with_due(order, now), news=("order.cancelled",), releases=True)
+    order = told(order, now, by, {"decline": "declined", "no_show": "no_show"}.get(event, "cancelled"))
     change = _given_back(order, quote.refund_minor, quote.kept_minor, event, now)
-    told = "order.declined" if event == "decline" else "order.cancelled"
-    return replace(change, news=(told, *change.news), releases=event != "no_show")
+    news = "order.declined" if event == "decline" else "order.cancelled"
+    return replace(change, news=(news, *change.news), releases=event != "no_show")
 
 
 def _given_back(order: Order, refund_minor: int, kept_minor: int, event: str, now: Instant) -> Change:
@@ -297,14 +238,25 @@ def _given_back(order: Order, refund_minor: int, kept_minor: int, event: str, no
     if kept_minor:
         order = replace(order, earned_at=now)
     if refund_minor:
-        paid_by = next(a for c in order.charges if c.state == "paid" for a in c.attempts if a.state == "succeeded")
         refund = RefundRecord(
-            refund_id(order.id, order.version + 1), refund_minor, "approved", "cancelled", paid_by.intent_id, 0, "", now
+            refund_id(order.id, order.version + 1), refund_minor, "approved", "cancelled", _paid_by(order), 0, "", now
         )
-        order = _told(replace(order, refunds=(*order.refunds, refund)), now, "system", "refund_approved")
+        order = told(replace(order, refunds=(*order.refunds, refund)), now, "system", "refund_approved")
         news = ("order.refund_approved",)
-    order = _with_refund_state(order)
-    return Change(_with_due(order, now), ((entry_event, legs, ""),) if legs else (), news)
+    order = with_refund_state(order)
+    return Change(with_due(order, now), ((entry_event, legs, ""),) if legs else (), news)
+
+
+def _paid_by(order: Order) -> str:
+    """The intent whose money the order lives on: the one that was not sent back."""
+    returned = {refund.intent_id for refund in order.refunds if refund.reason in SENT_BACK}
+    return next(
+        attempt.intent_id
+        for charge in order.charges
+        if charge.state == "paid"
+        for attempt in charge.attempts
+        if attempt.state == "succeeded" and attempt.intent_id not in returned
+    )
 
 
 def _void(order: Order, now: Instant) -> Order:
@@ -323,25 +275,24 @@ def _void(order: Order, now: Instant) -> Order:
 
 
 def accepted(order: Order, now: Instant) -> Change:
-    order = _told(_moved(order, "confirm"), now, "merchant", "accepted", "confirmed")
+    order = told(moved(order, "confirm"), now, "merchant", "accepted", "confirmed")
     return Change(order, news=("order.confirmed",))
 
 
 def served(order: Order, fulfilment_state: str, event: str, now: Instant, clocks: Clocks) -> Change:
     """A step of the service on every line. The last one fulfils the order and earns its money."""
-    lines = tuple(replace(line, fulfilment_state=fulfilment_state) for line in order.lines)
-    order = _told(replace(order, lines=lines), now, "merchant", event)
-    if order.state == "confirmed":
-        order = _moved(order, "check_in")
+    if order.state != "in_fulfilment":
+        order = moved(order, "check_in")
+    order = told(with_lines(order, fulfilment_state), now, "merchant", event)
     if fulfilment_state != "finished":
         return Change(order)
-    order = replace(_moved(order, "fulfil"), earned_at=now, deadline=now.plus(seconds=clocks.auto_complete))
+    order = replace(moved(order, "fulfil"), earned_at=now, deadline=now.plus(seconds=clocks.auto_complete))
     legs = ledger.earned(order.terms, order.merchant_id, order.terms.gross_minor)
-    return Change(_with_due(order, now), (("earned", legs, ""),) if legs else ())
+    return Change(with_due(order, now), (("earned", legs, ""),) if legs else ())
 
 
 def completed(order: Order, now: Instant) -> Change:
-    return Change(_told(_moved(order, "complete"), now, "system", "completed"))
+    return Change(told(moved(order, "complete"), now, "system", "completed"))
 
 
 # ---------------------------------------------------------------------------------------------- small parts
@@ -356,29 +307,10 @@ def _find(order: Order, intent: Intent) -> tuple[Order, Charge, Attempt]:
                 return order, charge, attempt
     charge = next((c for c in order.charges if c.id == intent.charge_id), order.charges[0])
     never = Instant(0)
-    attempt = Attempt(
-        intent.attempt_id, len(charge.attempts) + 1, intent.method, "", "created", intent.intent_id, "", never, never
-    )
+    # The id follows the place in the row, as reading it back does; two intents can carry one id of ours.
+    ordinal = len(charge.attempts) + 1
+    own_id = attempt_id(order.id, charge.id, ordinal, intent.method)
+    attempt = Attempt(own_id, ordinal, intent.method, "", "created", intent.intent_id, "", never, never)
     charge = replace(charge, attempts=(*charge.attempts, attempt))
     charges = tuple(charge if c.id == charge.id else c for c in order.charges)
     return replace(order, charges=charges), charge, attempt
-
-
-def _with_attempt(order: Order, attempt_id: str, change: Callable[[Attempt], Attempt]) -> Order:
-    charges = tuple(
-        replace(charge, attempts=tuple(change(a) if a.id == attempt_id else a for a in charge.attempts))
-        for charge in order.charges
-    )
-    return replace(order, charges=charges)
-
-
-def _with_refund(order: Order, record: RefundRecord) -> Order:
-    return replace(order, refunds=tuple(record if r.id == record.id else r for r in order.refunds))
-
-
-def _with_refund_state(order: Order) -> Order:
-    given_back = sum(refund.amount_minor for refund in order.refunds)
-    if not given_back:
-        return order
-    state = "full" if given_back >= order.captured_minor else "partial"
-    return replace(order, refund_state=state)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from chalicelib.kernel.errors import InvalidTransition, Problem, Unavailable
-from chalicelib.orders import decisions, paying, saving, tables
-from chalicelib.orders.decisions import Change
+from chalicelib.orders import changes, decisions, paying, saving, tables
+from chalicelib.orders.changes import Change
 from chalicelib.orders.model import ORDER, CancelTooLate, Changed, Order, repeats
 from chalicelib.payments.model import PaymentProcessing
 from chalicelib.providers.ports import PROCESSING
@@ -64,10 +64,17 @@ def accept(ctx: Context, order_id: str) -> Order:
 
 
 def resolve_due(ctx: Context, order_id: str) -> str:
-    """What the sweep does with one order whose mark has come: says what it did."""
+    """What the sweep does with one order whose mark has come: says what it did. An order for which something is still
+    to come never keeps a mark that has passed: it would be forgotten."""
     order = tables.order(order_id)
     if order is None or order.due_at > ctx.now:
         return "nothing"
+    outcome = _resolve(ctx, order)
+    saving.change(ctx, order_id, lambda o: changes.marked_again(o, ctx.now))
+    return outcome
+
+
+def _resolve(ctx: Context, order: Order) -> str:
     if order.state == "pending_payment" and order.deadline <= ctx.now:
         return _expire(ctx, order)
     if order.state == "paid" and order.deadline <= ctx.now:
@@ -87,7 +94,8 @@ def _expire(ctx: Context, order: Order) -> str:
     overdue = ctx.now.since(order.deadline) // 1000
     try:
         order, outcome = paying.end_at_provider(ctx, order)
-    except Unavailable:
+    except Problem as problem:
+        log.warning("provider cannot end an intent", order_id=order.id, code=problem.code)
         if overdue < ctx.settings.provider_silence_seconds:
             saving.change(ctx, order.id, lambda o: decisions.postponed(o, ctx.now))
             return "postponed"

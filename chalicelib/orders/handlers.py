@@ -11,6 +11,7 @@ from chalicelib.kernel.errors import Unavailable
 from chalicelib.kernel.instant import DAY_MS, Instant
 from chalicelib.orders import ending, paying, tables
 from chalicelib.payments import service as payments
+from chalicelib.providers.ports import ProviderEvent
 from chalicelib.runtime import entry, jobs, log
 from chalicelib.runtime.context import Context
 from chalicelib.runtime.outbox import News
@@ -41,7 +42,7 @@ def _poll(ctx: Context) -> int:
     seen, count = since, 0
     try:
         for event in ctx.ports.payments.events_since(Instant(since.ms - OVERLAP_MS)):
-            paying.apply_event(ctx, event)
+            _apply(ctx, event)
             seen = max(seen, event.created)
             count += 1
     except Unavailable as error:
@@ -51,21 +52,30 @@ def _poll(ctx: Context) -> int:
     return count
 
 
+def _apply(ctx: Context, event: ProviderEvent) -> None:
+    """One bad event must not hide all those after it: it is parked, and tried again from there."""
+    try:
+        paying.apply_event(ctx, event)
+    except Unavailable:
+        raise
+    except Exception as error:
+        log.error("event not applied", error, event_id=event.event_id)
+        payments.park(ctx, event, "failed")
+
+
 def _retry_parked(ctx: Context) -> int:
     """Asks the provider again for each parked object, and applies what it is by now."""
     done = 0
     for fact in payments.parked():
         try:
-            if fact.object_id.startswith("pi_"):
-                paying.apply_intent(ctx, ctx.ports.payments.fetch_intent(fact.object_id))
-            elif fact.object_id.startswith("re_"):
-                paying.apply_refund(ctx, ctx.ports.payments.fetch_refund(fact.object_id))
-        except paying.UnknownOrder:
-            if not payments.expired(fact, ctx.now):
-                continue
-            log.error("a parked fact was never claimed by an order", object_id=fact.object_id)
+            paying.apply_parked(ctx, fact)
         except Unavailable:
             continue
+        except Exception as error:  # whatever is wrong with one fact, the others and the holds go on
+            if not payments.expired(fact, ctx.now):
+                log.warning("parked fact not applied", object_id=fact.object_id, error=repr(error))
+                continue
+            log.error("a parked fact was never applied", object_id=fact.object_id)
         payments.close_parked(fact)
         done += 1
     return done

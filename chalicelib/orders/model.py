@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chalicelib.catalog.model import refund_bps
@@ -10,6 +11,7 @@ from chalicelib.kernel.errors import Conflict, Gone, IdempotencyKeyReused, Inval
 from chalicelib.kernel.instant import Instant
 from chalicelib.kernel.money import BPS, half_up
 from chalicelib.kernel.states import StateMachine
+from chalicelib.ledger import model as ledger
 from chalicelib.ledger.model import Terms
 from chalicelib.payments.model import Attempt, RefundRecord
 
@@ -263,3 +265,20 @@ def cancel_quote(order: Order, now: Instant, by: str) -> CancelQuote:
     kept_gross = order.terms.gross_minor - half_up(order.terms.gross_minor * bps, BPS)
     kept_cash = half_up(kept_gross * order.terms.cash_minor, order.terms.gross_minor) if kept_gross else 0
     return CancelQuote(order.terms.cash_minor - kept_cash, kept_gross, bps)
+
+
+def proof_of(order: Order, entries: Sequence[ledger.Entry]) -> ledger.Proof:
+    """Whether the journal's entries of an order agree with the provider's facts in its row, and with the decision
+    computed anew from its frozen terms."""
+    if order.earned_at is None:
+        earned = 0
+    elif order.state in ("fulfilled", "completed"):
+        earned = order.terms.gross_minor
+    else:
+        earned = order.kept_minor
+    alive = order.payment_state == "paid" and order.state not in ("cancelled", "declined")
+    parts = ledger.parts_of(order.terms, order.terms.gross_minor if alive else earned)
+    facts = ledger.Facts(
+        captured=order.captured_minor, refunded=order.refunded_minor, coupon=parts.coupon, points=parts.points
+    )
+    return ledger.prove(entries, facts, ledger.expected_of(order.terms, earned), order.terminal)

@@ -7,24 +7,37 @@ from typing import Any
 
 from chalicelib.booking.model import SlotTaken
 from chalicelib.kernel import ids
-from chalicelib.kernel.errors import Gone, NotFound, Problem, Unavailable
+from chalicelib.kernel.errors import Gone, NotFound, Unavailable
 from chalicelib.kernel.money import Money
 from chalicelib.orders import decisions, saving, tables
+from chalicelib.orders.changes import Change
 from chalicelib.orders.model import Changed, Charge, Order, repeats
 from chalicelib.payments import service as payments
 from chalicelib.payments.model import (
     MAX_ATTEMPTS,
     AlreadyPaid,
     Attempt,
+    Parked,
     PaymentProcessing,
+    RefundRecord,
     TooManyAttempts,
     attempt_id,
 )
-from chalicelib.providers.ports import CANCELED, PROCESSING, SUCCEEDED, Intent, ProviderEvent, Refund
+from chalicelib.providers.ports import (
+    CANCELED,
+    PROCESSING,
+    SUCCEEDED,
+    Intent,
+    MethodRefused,
+    ProviderEvent,
+    ProviderUnavailable,
+    Refund,
+)
 from chalicelib.runtime import log
 from chalicelib.runtime.context import Context
 
 _TRIES = 8
+_OPEN_TRIES = 4
 
 
 class HoldExpired(Gone):
@@ -34,7 +47,7 @@ class HoldExpired(Gone):
 
 
 class UnknownOrder(Exception):
-    """A fact about an order or refund that is not here (yet). It is parked, never dropped."""
+    """A fact about an order, charge or refund that is not here (yet). It is parked, never dropped."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +68,23 @@ def open_attempt(
     `request_mark`.
 
     Raises AlreadyPaid, HoldExpired, PaymentProcessing, TooManyAttempts, MethodUnavailable, ProviderUnavailable,
-    IdempotencyKeyReused.
+    IdempotencyKeyReused, Changed.
     """
-    replay = _replay(ctx, order, mark)
-    if replay is not None:
-        return replay
+    for _ in range(_OPEN_TRIES):
+        replay = _replay(ctx, order, mark)
+        if replay is not None:
+            return replay
+        try:
+            return _open(ctx, order, mark, method=method, client=client, charge_id=charge_id, return_url=return_url)
+        except Changed:
+            # Somebody else moved the order, perhaps this very request sent twice: look again.
+            order = tables.order(order.id) or order
+    raise Changed(retry_after_seconds=1)
+
+
+def _open(
+    ctx: Context, order: Order, mark: str, *, method: str, client: str, charge_id: str | None, return_url: str | None
+) -> Opened:
     charge = _payable(ctx, order, charge_id)
     order = _end_living(ctx, order, charge)
     charge = _payable(ctx, order, charge_id)
@@ -132,7 +157,7 @@ def _end_living(ctx: Context, order: Order, charge: Charge) -> Order:
         if not attempt.living:
             continue
         intent = payments.cancel_intent(ctx, attempt)
-        if intent.state == PROCESSING:
+        if intent.state not in (CANCELED, SUCCEEDED):
             raise PaymentProcessing
         order = apply_intent(ctx, intent)
     return order
@@ -167,15 +192,16 @@ def _attempt_of(order: Order, wanted_id: str) -> tuple[Charge, Attempt]:
 # ---------------------------------------------------------------------------------------------- facts
 
 
-def apply_intent(ctx: Context, intent: Intent) -> Order:
+def apply_intent(ctx: Context, intent: Intent, *, told: bool = False) -> Order:
     """Merges a provider's word on an intent: attempt, order, slot and journal move in one transaction, or not at all.
 
-    Raises UnknownOrder, and Unavailable when contention does not end.
+    `told`: it comes from an event, which may be old. Only an end is final; before it the provider is asked how the
+    intent stands now. Raises UnknownOrder, ProviderUnavailable, and Unavailable when contention does not end.
     """
     provider = ctx.ports.payments.name
     for _ in range(_TRIES):
         order = tables.order(intent.order_id) if ids.is_id(intent.order_id, "ord") else None
-        if order is None:
+        if order is None or not order.charges or intent.amount.currency != order.currency:
             raise UnknownOrder
         revival = decisions.revived(order, intent, ctx.now, saving.clocks(ctx), provider)
         try:
@@ -186,7 +212,12 @@ def apply_intent(ctx: Context, intent: Intent) -> Order:
                     # Its place went to somebody else: the money goes back instead.
                     log.info("late payment cannot revive the order", order_id=order.id)
             change = decisions.intent_fact(order, intent, ctx.now, saving.clocks(ctx), provider)
-            return order if change is None else saving.write(ctx, order, change)
+            if change is None:
+                return order
+            if told and intent.state not in (SUCCEEDED, CANCELED):
+                intent, told = ctx.ports.payments.fetch_intent(intent.intent_id), False
+                continue
+            return saving.write(ctx, order, change)
         except Changed:
             continue
     raise Unavailable(retry_after_seconds=1)
@@ -197,7 +228,7 @@ def apply_refund(ctx: Context, refund: Refund) -> Order:
     if not ids.is_id(refund.order_id, "ord"):
         raise UnknownOrder
 
-    def decide(order: Order) -> decisions.Change | None:
+    def decide(order: Order) -> Change | None:
         if not any(record.id == refund.refund_id.rpartition(".")[0] for record in order.refunds):
             raise UnknownOrder
         return decisions.refund_fact(order, refund, ctx.now, ctx.ports.payments.name)
@@ -212,16 +243,23 @@ def apply_event(ctx: Context, event: ProviderEvent) -> str:
     """`applied`, `ignored` or `parked`. Only after it the webhook is answered 200."""
     try:
         if event.intent is not None:
-            apply_intent(ctx, event.intent)
+            apply_intent(ctx, event.intent, told=True)
         elif event.refund is not None:
             apply_refund(ctx, event.refund)
         else:
             return "ignored"
     except UnknownOrder:
-        known = event.intent.intent_id if event.intent else event.refund.provider_id if event.refund else ""
-        payments.park(ctx, event.event_id, known, "unknown_order")
+        payments.park(ctx, event, "unknown_order")
         return "parked"
     return "applied"
+
+
+def apply_parked(ctx: Context, fact: Parked) -> None:
+    """Asks the provider what the object of a parked fact is by now, and applies that. Raises UnknownOrder still."""
+    if fact.kind == "intent":
+        apply_intent(ctx, ctx.ports.payments.fetch_intent(fact.object_id))
+    else:
+        apply_refund(ctx, ctx.ports.payments.fetch_refund(fact.object_id))
 
 
 # ---------------------------------------------------------------------------------------------- refunds
@@ -239,22 +277,33 @@ def drive_refunds(ctx: Context, order_id: str) -> Order:
         if record.state == "processing":
             order = apply_refund(ctx, ctx.ports.payments.fetch_refund(record.provider_id))
         elif record.state == "approved":
-            sent = payments.send_refund(
-                ctx,
-                intent_id=record.intent_id,
-                amount=Money(record.amount_minor, order.currency),
-                order_id=order.id,
-                refund_id=record.id,
-                tries=record.tries,
-            )
-            order = apply_refund(ctx, sent)
+            order = _send_refund(ctx, order, record)
     return order
+
+
+def _send_refund(ctx: Context, order: Order, record: RefundRecord) -> Order:
+    try:
+        sent = payments.send_refund(
+            ctx,
+            intent_id=record.intent_id,
+            amount=Money(record.amount_minor, order.currency),
+            order_id=order.id,
+            refund_id=record.id,
+            tries=record.tries,
+        )
+    except MethodRefused as error:
+        log.error("the provider refuses a refund", error, order_id=order.id, refund_id=record.id, tries=record.tries)
+        provider = ctx.ports.payments.name
+        return saving.change(
+            ctx, order.id, lambda o: decisions.refund_refused(o, record.id, record.tries, ctx.now, provider)
+        )
+    return apply_refund(ctx, sent)
 
 
 def end_at_provider(ctx: Context, order: Order) -> tuple[Order, str]:
     """Makes sure that nobody can pay the order any more: `ended`, `paid` (the money was there already) or `processing`.
 
-    Raises ProviderUnavailable.
+    Raises ProviderUnavailable, also when the provider neither ends an intent nor says why not.
     """
     for attempt in order.living_attempts:
         intent = payments.cancel_intent(ctx, attempt)
@@ -263,5 +312,5 @@ def end_at_provider(ctx: Context, order: Order) -> tuple[Order, str]:
         if intent.state == SUCCEEDED:
             return apply_intent(ctx, intent), "paid"
         if intent.state != CANCELED:
-            raise Problem
+            raise ProviderUnavailable(retry_after_seconds=2)
     return order, "ended"

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import hmac
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,12 +20,15 @@ from chalicelib.catalog.model import (
     KINDS,
     Offer,
     Option,
+    Policy,
+    ShopNotFound,
     ShopPage,
     StaffCannotServe,
     can_serve,
     choose,
     duration_of,
     price_of,
+    refund_bps,
 )
 from chalicelib.kernel.errors import Invalid
 from chalicelib.kernel.instant import Instant
@@ -84,7 +88,7 @@ class Quote:
     lines: tuple[QuotedLine, ...]
     total_minor: int
     currency: str
-    policy: tuple[tuple[int, int], ...]
+    policy: Policy
 
     def wishes(self) -> list[Wish]:
         return [Wish(line.offer, line.options, line.staff_id, line.starts_at) for line in self.lines]
@@ -124,7 +128,7 @@ def _quote(ctx: Context, page: ShopPage, lines: tuple[QuotedLine, ...], expires_
     total = sum(line.unit_price_minor * line.quantity for line in lines)
     if total > MAX_AMOUNT_MINOR:
         raise Invalid(errors=[{"field": "lines", "message": "the total is too large"}])
-    policy = min((line.offer.policy for line in lines), key=_leniency)
+    policy = strictest([line.offer.policy for line in lines])
     payload = {
         "e": expires_at.ms,
         "s": page.shop.id,
@@ -146,8 +150,15 @@ def _quote(ctx: Context, page: ShopPage, lines: tuple[QuotedLine, ...], expires_
     return Quote(quote_id, expires_at, page, lines, total, page.shop.currency, policy)
 
 
-def _leniency(policy: tuple[tuple[int, int], ...]) -> list[int]:
-    return [bps for _, bps in policy] + [-seconds for seconds, _ in policy]
+def strictest(policies: Sequence[Policy]) -> Policy:
+    """At every notice the least that any of the policies gives back: two policies need not be comparable as wholes."""
+    steps: list[tuple[int, int]] = []
+    for notice in sorted({notice for policy in policies for notice, _ in policy}, reverse=True):
+        bps = min(refund_bps(policy, notice) for policy in policies)
+        if steps and steps[-1][1] == bps:
+            steps.pop()
+        steps.append((notice, bps))
+    return tuple(steps)
 
 
 def _key(ctx: Context) -> bytes:
@@ -182,7 +193,10 @@ def reopen(ctx: Context, quote_id: str) -> Quote:
     expires_at = Instant(payload["e"])
     if ctx.now >= expires_at:
         raise QuoteExpired
-    page = catalog.shop_page(ctx, payload["s"])
+    try:
+        page = catalog.shop_page(ctx, payload["s"])
+    except ShopNotFound as error:
+        raise QuoteChanged from error
     offers = {offer.id: offer for offer in page.offers}
     lines = []
     for offer_id, version, option_ids, start_ms, staff_id, price in payload["l"]:

@@ -9,8 +9,8 @@ from chalicelib.booking.model import Block
 from chalicelib.kernel.errors import NotFound, Unavailable
 from chalicelib.kernel.instant import Instant
 from chalicelib.ledger import service as ledger
-from chalicelib.orders import decisions, tables
-from chalicelib.orders.decisions import Change, Clocks
+from chalicelib.orders import changes, tables
+from chalicelib.orders.changes import Change, Clocks
 from chalicelib.orders.model import Changed, Order
 from chalicelib.runtime import outbox
 from chalicelib.runtime.context import Context
@@ -47,7 +47,7 @@ def news_of(order: Order, events: Sequence[str], now: Instant) -> list[News]:
 
 def write(ctx: Context, before: Order, change: Change, *, due_by: Instant | None = None) -> Order:
     """The order as it now stands. Raises Changed when somebody else moved it, SlotTaken when a claim fails."""
-    after, entries = decisions.chained(change, before, ctx.now)
+    after, entries = changes.chained(change, before, ctx.now)
     tx = Transaction()
     tables.save(tx, before, after, due_by=due_by)
     if change.claims:

@@ -17,8 +17,8 @@ from chalicelib.kernel.money import Money
 from chalicelib.ledger import model as ledger
 from chalicelib.ledger import service as ledger_service
 from chalicelib.orders import decisions, saving, tables
-from chalicelib.orders.decisions import Change
-from chalicelib.orders.model import TABS, CancelQuote, Order, cancel_quote, tab
+from chalicelib.orders.changes import Change
+from chalicelib.orders.model import TABS, CancelQuote, Order, cancel_quote, proof_of, tab
 from chalicelib.runtime.context import Context
 
 
@@ -93,23 +93,7 @@ def serve(ctx: Context, order_id: str, fulfilment_state: str, event: str, expect
 
 def prove(order: Order) -> ledger.Proof:
     """Whether the order's books agree with the provider's facts and with the decision computed anew."""
-    if order.earned_at is None:
-        earned = 0
-    elif order.state in ("fulfilled", "completed"):
-        earned = order.terms.gross_minor
-    else:
-        earned = order.kept_minor
-    spent = (
-        order.terms.gross_minor
-        if order.payment_state == "paid" and order.state not in ("cancelled", "declined")
-        else earned
-    )
-    parts = ledger.parts_of(order.terms, spent)
-    facts = ledger.Facts(
-        captured=order.captured_minor, refunded=order.refunded_minor, coupon=parts.coupon, points=parts.points
-    )
-    expected = ledger.expected_of(order.terms, earned)
-    return ledger.prove(ledger_service.entries_of(order.id), facts, expected, order.terminal)
+    return proof_of(order, ledger_service.entries_of(order.id))
 
 
 @dataclass(frozen=True)

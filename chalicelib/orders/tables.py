@@ -181,7 +181,7 @@ def _order(row: OrderRow) -> Order:
         lines=tuple(_line(order_id, i, packed) for i, packed in enumerate(d["ln"])),
         charges=tuple(_charge(order_id, i, packed) for i, packed in enumerate(d.get("ch", []))),
         terms=Terms(currency=d["cu"], cash_minor=cash, coupon_minor=coupon, points_minor=points, commission_bps=bps),
-        policy=tuple((step[0], step[1]) for step in d["pl"]),
+        policy=tuple((step[0], step[1]) for step in d.get("pl", [])),
         confirmation=d["cf"],
         deadline=Instant(row.deadline_ms),
         due_at=Instant(int(row.due_ms)),

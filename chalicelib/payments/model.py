@@ -43,8 +43,10 @@ REFUND = StateMachine(
     {
         "approved": {"processing": "processing", "succeeded": "succeeded", "failed": "failed"},
         "processing": {"succeeded": "succeeded", "failed": "failed"},
-        "failed": {"retry": "approved", "processing": "processing", "succeeded": "succeeded"},
-        "succeeded": {},
+        "failed": {"retry": "approved"},
+        # A bank can give back what the provider had reported as refunded: the money is owed again.
+        "succeeded": {"return": "returned"},
+        "returned": {"retry": "approved"},
     },
 )
 
@@ -126,7 +128,13 @@ class RefundRecord:
 
     @property
     def open(self) -> bool:
+        """The money is still owed."""
         return self.state != "succeeded"
+
+    @property
+    def moving(self) -> bool:
+        """Something is still being done about it; one that is open and does not move waits for a person."""
+        return self.state in ("approved", "processing")
 
 
 def refund_id(order_id: str, version: int) -> str:
@@ -135,11 +143,14 @@ def refund_id(order_id: str, version: int) -> str:
 
 @dataclass(frozen=True)
 class Parked:
-    """A fact that could not be applied: kept three days, tried again each minute, then a person looks at it."""
+    """A fact that could not be applied: kept three days, tried again each minute, then a person looks at it.
+
+    `kind` is intent or refund: the provider's ids do not tell (Stripe's refunds are `re_…`, those of wallets `pyr_…`).
+    """
 
     provider: str
+    kind: str
     object_id: str
     event_id: str
     reason: str
     received_at: Instant
-    tries: int

@@ -65,10 +65,13 @@ def send_refund(ctx: Context, *, intent_id: str, amount: Money, order_id: str, r
     )
 
 
-def park(ctx: Context, event_id: str, object_id: str, reason: str, tries: int = 0) -> None:
+def park(ctx: Context, event: ProviderEvent, reason: str) -> None:
     """Keeps a fact that could not be applied, so that the webhook can be answered 200 and nothing is forgotten."""
-    log.warning("fact parked", event_id=event_id, object_id=object_id, reason=reason)
-    tables.park(Parked(ctx.ports.payments.name, object_id, event_id, reason, ctx.now, tries))
+    kind, object_id = "intent", event.intent.intent_id if event.intent else ""
+    if event.refund is not None:
+        kind, object_id = "refund", event.refund.provider_id
+    log.warning("fact parked", event_id=event.event_id, object_id=object_id, reason=reason)
+    tables.park(Parked(ctx.ports.payments.name, kind, object_id, event.event_id, reason, ctx.now))
 
 
 def parked() -> Iterator[Parked]:

@@ -32,9 +32,9 @@ class InboxRow(Row):
 
     parked_index = _DueIndex()
     open = UnicodeAttribute(attr_name="o", null=True)
+    kind = UnicodeAttribute(attr_name="k")
     reason = UnicodeAttribute(attr_name="r")
     received_ms = IntegerAttribute(attr_name="at")
-    tries = IntegerAttribute(attr_name="n")
     ttl = IntegerAttribute(attr_name="t")
 
 
@@ -44,9 +44,9 @@ def park(fact: Parked) -> None:
         f"{fact.provider}#{fact.object_id}",
         fact.event_id,
         open="open",
+        kind=fact.kind,
         reason=fact.reason,
         received_ms=fact.received_at.ms,
-        tries=fact.tries,
         # Kept a month for the operator; it stops being retried after three days.
         ttl=fact.received_at.plus(days=30).seconds,
     ).save()
@@ -58,7 +58,7 @@ def parked(limit: int = 200) -> Iterator[Parked]:
         row = InboxRow.get(key.pk, key.sk, consistent_read=True)
         if row.open:
             provider, _, object_id = row.pk.partition("#")
-            yield Parked(provider, object_id, row.sk, row.reason, Instant(row.received_ms), row.tries)
+            yield Parked(provider, row.kind, object_id, row.sk, row.reason, Instant(row.received_ms))
 
 
 def close_parked(fact: Parked) -> None:

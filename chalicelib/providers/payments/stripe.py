@@ -23,6 +23,7 @@ from chalicelib.providers.ports import (
     Secrets,
     SignatureInvalid,
 )
+from chalicelib.runtime import log
 
 API_VERSION = "2026-10-28.endive"
 TOLERANCE_SECONDS = 300
@@ -130,10 +131,10 @@ class StripePayments:
 
         try:
             return _intent(
+                # No key of ours: Stripe would answer a refusal from memory for a day, also when its reason (money
+                # on its way) has long gone. Cancelling twice is harmless.
                 self._call(
-                    lambda: self._client.v1.payment_intents.cancel(
-                        intent_id, {}, {"idempotency_key": f"cancel:{intent_id}"}
-                    ).to_dict(),
+                    lambda: self._client.v1.payment_intents.cancel(intent_id).to_dict(),
                     refused=stripe.InvalidRequestError,
                 )
             )
@@ -206,7 +207,13 @@ class StripePayments:
         params = {"types": EVENT_TYPES, "created": {"gte": since.seconds}, "limit": 100}
         listed = self._call(lambda: [item.to_dict() for item in self._client.v1.events.list(params).auto_paging_iter()])
         for item in reversed(listed):
-            yield _event(item)
+            try:
+                event = _event(item)
+            except (KeyError, ValueError) as error:
+                # One that we cannot read (a currency or a state that we never asked for) must not hide those after it.
+                log.error("unreadable event", error, event_id=str(item.get("id")))
+                continue
+            yield event
 
     # ------------------------------------------------------------------ the provider's account
 
