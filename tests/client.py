@@ -30,13 +30,11 @@ class Reply:
 
 @lru_cache(maxsize=1)
 def _app() -> Any:
-    """The app, with its current request kept apart for each thread, as Chalice's own local server does it."""
-    from chalice.local import CustomLocalChalice, LocalChalice
-
+    """The app, with its current request kept apart for each thread, as the local server does it."""
     from app import app
+    from infra.local.http import keep_requests_apart
 
-    CustomLocalChalice.__bases__ = (LocalChalice, app.__class__)
-    app.__class__ = CustomLocalChalice
+    keep_requests_apart(app)
     return app
 
 

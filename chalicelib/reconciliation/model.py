@@ -246,6 +246,18 @@ def _of_move(kind: str, move: Movement) -> Difference:
     )
 
 
+def beside_booked_fees(item: Difference, kept: Iterable[ProviderLine]) -> Difference:
+    """The difference when lines of the same order were matched before: a fee that is booked is in our books already,
+    so the balances are that much nearer to each other. A second one of a thing never had a fee."""
+    if item.kind not in (MISSING_THERE, AMOUNT, CURRENCY):
+        return item
+    effect = defaultdict(int, item.effect)
+    for line in kept:
+        if line.ref == item.provider_ref:
+            effect[line.currency] += line.fee_minor
+    return replace(item, effect=dict(effect))
+
+
 def fee_differences(matched: Iterable[Match], kept: Mapping[str, ProviderLine]) -> list[Difference]:
     """Lines whose fee is no longer the one that was booked when they were first matched."""
     return [

@@ -28,6 +28,7 @@ from chalicelib.reconciliation.model import (
     OrderSide,
     Result,
     Run,
+    beside_booked_fees,
     day_start,
     effects,
     fee_difference,
@@ -107,11 +108,19 @@ def _match(ctx: Context, group: Sequence[date]) -> Result:
     account = f"A.psp:{ctx.ports.payments.name}"
     ours = [found for entry in ledger.posted_between(since, until) if (found := movement(entry, account))]
     theirs = ctx.ports.payments.balance_lines(since, until)
-    result = match(ours, theirs, ctx.now, ctx.settings.provider_lag_seconds)
     days = set(group)
+    result = match(ours, theirs, ctx.now, ctx.settings.provider_lag_seconds).of_days(days)
     of_orders = [move for move in ours if provider_day(move.at) in days and move.at.ms <= ctx.now.ms - _lag_ms(ctx)]
     wrong = state_differences(_order_sides(ctx, of_orders))
-    return replace(result.of_days(days), differences=(*result.of_days(days).differences, *wrong))
+    return replace(
+        result,
+        in_flight=tuple(_beside_booked_fees(item) for item in result.in_flight),
+        differences=(*(_beside_booked_fees(item) for item in result.differences), *wrong),
+    )
+
+
+def _beside_booked_fees(item: Difference) -> Difference:
+    return beside_booked_fees(item, ledger.lines_of(item.order_id)) if item.order_id else item
 
 
 def _order_sides(ctx: Context, moves: Iterable[Movement]) -> list[OrderSide]:

@@ -16,7 +16,8 @@ def scrub(text: str) -> str:
 
 
 @lru_cache(maxsize=1)
-def _logger() -> Any:
+def logger() -> Any:
+    """The one logger of the functions: its handlers write JSON."""
     from aws_lambda_powertools import Logger
 
     # Not "linli": loggers of that name have parents and children of their own, and a line would come out twice.
@@ -24,16 +25,16 @@ def _logger() -> Any:
 
 
 def info(message: str, **fields: Any) -> None:
-    _logger().info(scrub(message), extra=_clean(fields))
+    logger().info(scrub(message), extra=_clean(fields))
 
 
 def warning(message: str, **fields: Any) -> None:
-    _logger().warning(scrub(message), extra=_clean(fields))
+    logger().warning(scrub(message), extra=_clean(fields))
 
 
 def error(message: str, caught: BaseException | None = None, **fields: Any) -> None:
     """With the stack trace in the log, never in an answer."""
-    _logger().error(scrub(message), extra=_clean(fields), exc_info=caught)
+    logger().error(scrub(message), extra=_clean(fields), exc_info=caught)
 
 
 def _clean(fields: dict[str, Any]) -> dict[str, Any]:

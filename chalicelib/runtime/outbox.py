@@ -22,12 +22,13 @@ from chalicelib.runtime.transaction import Transaction
 
 SHARDS = 8
 GRACE_MS = 60_000  # younger rows are the inline relay's and the consumer's
-PAGE = 200  # rows a sweep looks at in one shard; what is left waits a minute
+PAGE = 200  # rows a sweep sends from one shard; what is left waits a minute
 MAX_SENDS = 13  # doubling waits: about three days, then a person has to look
 
 
 class OutboxRow(Row):
-    """pk `<shard>`, sk `<ms>#<event id>`: what stands here has not been handled. A27 = rows older than a minute."""
+    """pk `<shard>`, sk `<ms>#<event id>`: what stands here has not been handled. A27 = rows older than a minute.
+    pk `rest` what was sent so often in vain that a person has to look."""
 
     class Meta:
         table_name = table_name("outbox")
@@ -98,16 +99,33 @@ def handled(news: News) -> None:
 
 def sweep(now: Instant) -> int:
     """Sends again what has stood for more than a minute, each time after twice the wait. Returns how many went."""
+    return sum(_sweep_shard(str(shard), now) for shard in range(SHARDS))
+
+
+def _sweep_shard(shard: str, now: Instant) -> int:
     sent = 0
-    for shard in range(SHARDS):
-        for row in OutboxRow.query(str(shard), OutboxRow.sk < str(now.ms - GRACE_MS), limit=PAGE):
-            ms, _, news_id = row.sk.partition("#")
-            at = Instant(int(ms))
-            if row.sends > MAX_SENDS or now.since(at) < GRACE_MS * 2 ** (row.sends - 1):
-                continue
-            _send(News(news_id, row.data["event"], at, row.data["data"]))
-            # Its consumer may have handled and removed it since it was read.
-            with suppress(UpdateError):
-                row.update([OutboxRow.sends.set(row.sends + 1)], OutboxRow.pk.exists())
-            sent += 1
+    for row in OutboxRow.query(shard, OutboxRow.sk < str(now.ms - GRACE_MS)):
+        ms, _, news_id = row.sk.partition("#")
+        at = Instant(int(ms))
+        if now.since(at) < GRACE_MS * 2 ** (row.sends - 1):
+            continue
+        if row.sends >= MAX_SENDS:
+            _rest(row)
+            continue
+        _send(News(news_id, row.data["event"], at, row.data["data"]))
+        # Its consumer may have handled and removed it since it was read.
+        with suppress(UpdateError):
+            row.update([OutboxRow.sends.set(row.sends + 1)], OutboxRow.pk.exists())
+        sent += 1
+        if sent >= PAGE:
+            break
     return sent
+
+
+def _rest(row: OutboxRow) -> None:
+    """Nobody could handle it for days: it leaves the sweeper's way and waits for a person under pk `rest`."""
+    log.error("news could not be handled", news=row.sk, event=row.data["event"])
+    tx = Transaction()
+    tx.put(OutboxRow("rest", row.sk, data=row.data, sends=row.sends))
+    tx.delete(OutboxRow(row.pk, row.sk))
+    tx.commit()

@@ -75,7 +75,7 @@ class Settings:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:
-        """Raises SettingsError for a number that is none, and for a `LINLI_` name that exists nowhere."""
+        """Raises SettingsError for a number that is none and for an empty text. Other `LINLI_` names are our tools'."""
         hints = get_type_hints(cls)
         known = {f"LINLI_{field.name.upper()}": field.name for field in fields(cls)}
         values: dict[str, str | int] = {}

@@ -1,8 +1,8 @@
 """Settling: every night each account's due earnings go on one statement, and what it says becomes available.
 
-A run can end at any point. The header that was put first fixes the period and the instant at which its content was
-known, so the next run comes to the same content and goes on; the last transaction closes the statement, posts it and
-moves the balance together, once.
+A run can end at any point, and runs can overlap. The header that is put first is the fence: one statement of an account
+is open, and whoever comes next goes on with it. Lines are stored under the hash of the whole content, and the last
+transaction closes the header with the hash that counts, posts the entry and moves the balance, once.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ def _open(
 def _content(
     standings: Standings, statement: Statement, earlier: Statement | None, entries: Sequence[Entry]
 ) -> Content:
-    """The content as it was known when the statement was opened, however much later this is."""
+    """What belongs on a statement that another run has opened: its period, and what is available as of its opening."""
     carried = _carried(earlier)
     window = [entry for entry in entries if statement.period_start <= entry.at < statement.period_end]
     standing = standings.of([*carried, *window], statement.opened_at)

@@ -132,18 +132,15 @@ def put_chunks(statement: Statement, content: Content) -> None:
     """Writes lines and waiting entries; the same content lands on the same keys. There is always one chunk of lines."""
     lines: list[Any] = [packed(line) for line in content.lines]
     waiting: list[Any] = [[entry.business_id, entry.event, entry.n] for entry in content.waiting]
-    with ChunkRow.batch_write() as batch:
-        for kind, rows in (("line", lines), ("wait", waiting)):
-            for start in range(0, max(len(rows), kind == "line"), LINES_IN_CHUNK):
-                batch.save(
-                    ChunkRow(
-                        statement.id,
-                        f"{statement.content_hash[:_HASH_IN_KEY]}#{kind}#{start // LINES_IN_CHUNK:04d}",
-                        merchant_id=statement.account.merchant_id,
-                        header=_header_key(statement.account, statement.number),
-                        data=rows[start : start + LINES_IN_CHUNK],
-                    )
-                )
+    for kind, rows in (("line", lines), ("wait", waiting)):
+        for start in range(0, max(len(rows), kind == "line"), LINES_IN_CHUNK):
+            ChunkRow(
+                statement.id,
+                f"{statement.content_hash[:_HASH_IN_KEY]}#{kind}#{start // LINES_IN_CHUNK:04d}",
+                merchant_id=statement.account.merchant_id,
+                header=_header_key(statement.account, statement.number),
+                data=rows[start : start + LINES_IN_CHUNK],
+            ).save()
 
 
 def close(tx: Transaction, statement: Statement, now: Instant) -> None:
@@ -205,14 +202,15 @@ def agenda() -> dict[Account, Instant]:
 
 def note(accounts: dict[Account, Instant]) -> None:
     """Puts accounts on the agenda; a newer zone replaces the older."""
-    with AgendaRow.batch_write() as batch:
-        for account, first in accounts.items():
-            key = f"{account.merchant_id}#{account.shop_id}#{account.currency}"
-            batch.save(AgendaRow(_AGENDA, key, zone=account.zone, first=first.ms))
+    for account, first in accounts.items():
+        AgendaRow(_AGENDA, _agenda_key(account), zone=account.zone, first=first.ms).save()
 
 
 def forget(accounts: Sequence[Account]) -> None:
     """Takes accounts off the agenda."""
-    with AgendaRow.batch_write() as batch:
-        for account in accounts:
-            batch.delete(AgendaRow(_AGENDA, f"{account.merchant_id}#{account.shop_id}#{account.currency}"))
+    for account in accounts:
+        AgendaRow(_AGENDA, _agenda_key(account)).delete()
+
+
+def _agenda_key(account: Account) -> str:
+    return f"{account.merchant_id}#{account.shop_id}#{account.currency}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from chalicelib.kernel.errors import Forbidden, Malformed, Unauthorized
@@ -40,8 +39,8 @@ class MerchantAmbiguous(Malformed):
     code = "merchant_ambiguous"
 
 
-@lru_cache(maxsize=4)
 def _key(kid: str) -> str:
+    """Not kept here: the adapter remembers secrets for as long as a removed one may live."""
     from chalicelib import wiring
 
     try:

@@ -23,9 +23,12 @@ from infra.local.answers import Answer, json_answer, problem, problem_of_status
 from infra.local.files import advance_clock, clock_offset_seconds, instant_text, local_now
 from infra.local.scheduler import Scheduler, UnknownScheduleError
 from infra.local.stripe_control import ControlError, StripeControl
+from infra.ops.seed import CONSUMER_PHONE, MERCHANT_PHONE, OPERATOR_PHONE
 
 log = logging.getLogger("linli.local.console")
 
+# Whom the seed makes; any other phone signs up.
+DEMO_ACCOUNTS = {"consumer": CONSUMER_PHONE, "merchant owner": MERCHANT_PHONE, "operator": OPERATOR_PHONE}
 OUTCOMES = (
     "succeed",
     "decline",
@@ -99,7 +102,7 @@ class Console:
         match parts:
             case []:
                 now, offset = instant_text(local_now(self._clock_file)), clock_offset_seconds(self._clock_file)
-                return pages.index(self._scheduler.expressions, now, offset)
+                return pages.index(self._scheduler.expressions, DEMO_ACCOUNTS, now, offset)
             case ["sms"]:
                 return self._sms(query, as_page)
             case ["pay", attempt_id]:

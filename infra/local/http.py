@@ -265,13 +265,18 @@ class _Handler(ChaliceRequestHandler):
         """The access log is written by `_send`, without query strings."""
 
 
+def keep_requests_apart(app: Chalice) -> None:
+    """Give each thread its own current request, as Chalice's create_local_server does; twice is as once."""
+    if not isinstance(app, _ThreadLocalChalice):
+        app.__class__ = type("LocalApp", (_ThreadLocalChalice, app.__class__), {})
+
+
 class HttpServer:
     """The application and the local-only routes on one loopback port."""
 
     def __init__(self, app: Chalice, host: str, port: int, local_routes: LocalRoutes) -> None:
         """Bind and listen; port 0 takes a free one. Raises `OSError` when the port is taken."""
-        # As Chalice's create_local_server does, so that threads do not see each other's request.
-        app.__class__ = type("LocalApp", (_ThreadLocalChalice, app.__class__), {})
+        keep_requests_apart(app)
         config = Config.create(chalice_app=app, config_from_disk={})
         server = LocalDevServer(app, config, host, port, handler_cls=_Handler, server_cls=_Server).server
         server.gateway = Gateway(app, config)

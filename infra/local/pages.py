@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Mapping
 from html import escape
+from urllib.parse import quote
 
 from chalicelib.providers.sms.local import Message
 from infra.local.answers import Answer
@@ -31,6 +32,7 @@ _STATUS_LABELS = {
     "succeeded": "已支付 Paid",
     "canceled": "已取消 Cancelled",
 }
+_ROLE_LABELS = {"consumer": "顾客 Consumer", "merchant owner": "店主 Merchant owner", "operator": "运营 Operator"}
 _METHOD_LABELS = {"wechat_pay": "微信支付 WeChat Pay", "alipay": "支付宝 Alipay", "card": "银行卡 Card"}
 
 _STYLE = """
@@ -92,8 +94,14 @@ if (seconds) setInterval(() => {
 """
 
 
-def index(schedules: Mapping[str, str], now: str, offset_seconds: int) -> Answer:
-    """Return the page of all local tools; `schedules` maps names to expressions, `now` is the local clock's instant."""
+def index(schedules: Mapping[str, str], accounts: Mapping[str, str], now: str, offset_seconds: int) -> Answer:
+    """Return the page of all local tools; `schedules` maps names to expressions, `accounts` roles to phones, `now` is
+    the local clock's instant."""
+    people = "".join(
+        f'<div class="row"><a href="/local/sms?phone={quote(phone)}">{escape(phone)}</a>'
+        f'<span class="soft">{escape(_ROLE_LABELS.get(role, role))}</span></div>'
+        for role, phone in accounts.items()
+    )
     links = "".join(
         f'<div class="row"><a href="{path}">{label}</a><span class="soft">{path}</span></div>'
         for path, label in (
@@ -121,9 +129,13 @@ def index(schedules: Mapping[str, str], now: str, offset_seconds: int) -> Answer
     )
     body = f"""
 <section class="card">{links}</section>
+<h2>演示账号 Demo accounts</h2>
+<section class="card">{people}</section>
+<p class="soft note">登录验证码在短信收件箱里，其他手机号首次登录即注册 ·
+Sign-in codes are in the SMS inbox; any other phone signs up.</p>
 <h2>时钟 Clock</h2>
 <section class="card"><div>{escape(now)}</div>
-<div class="soft">比真实时间快 {offset_seconds} 秒 · {offset_seconds} s ahead of the real time</div>
+<div class="soft">{escape(ahead_text(offset_seconds))}</div>
 <div class="grid">{steps}</div></section>
 <h2>定时任务 Schedules</h2>
 <section class="card">{rows or '<p class="soft">没有定时任务 None</p>'}</section>
@@ -179,6 +191,21 @@ def pay(attempt_id: str, intent: LocalIntent) -> Answer:
 {more}
 <output aria-live="polite"></output>"""
     return _page("收银台 Checkout", body)
+
+
+def ahead_text(seconds: int) -> str:
+    """Say by how much the local clock is ahead.
+
+    >>> ahead_text(0)
+    '与真实时间一致 · the real time'
+    >>> ahead_text(93_784)
+    '比真实时间快 1 天 02:03:04 · 1 d 02:03:04 ahead of the real time'
+    """
+    if seconds == 0:
+        return "与真实时间一致 · the real time"
+    days, rest = divmod(seconds, 86_400)
+    clock = f"{rest // 3600:02d}:{rest % 3600 // 60:02d}:{rest % 60:02d}"
+    return f"比真实时间快 {days} 天 {clock} · {days} d {clock} ahead of the real time"
 
 
 def money_text(amount_minor: int, currency: str) -> str:

@@ -11,6 +11,7 @@ import importlib
 import json
 import logging
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -33,11 +34,6 @@ from infra.local.processes import (
     wait_ready,
 )
 
-DEMO_ACCOUNTS = {
-    "consumer": "+8613800000001",
-    "merchant owner": "+8613900000001",
-    "operator": "+8613700000001",
-}
 _WATCH_SECONDS = 0.25
 
 log = logging.getLogger("linli.local.start")
@@ -94,6 +90,7 @@ class Stack:
         os.environ.update(environment)
         waits = self._start_children(plan, stripe_port, secrets)
         app = _load_app()  # while the children start
+        _keep_functions_log(self.place.data / "logs" / "functions.log")
         for wait in waits:
             wait()
         self._serve(app)
@@ -252,8 +249,23 @@ def _configure_logging() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S")
     if level in logging.getLevelNamesMapping():
         logging.getLogger("linli").setLevel(level)
-    for noisy in ("botocore", "boto3", "urllib3", "pynamodb"):
+    for noisy in ("botocore", "boto3", "urllib3", "pynamodb", "stripe"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def _keep_functions_log(path: Path) -> None:
+    """Send the functions' JSON to a file; the terminal shows a line for each request, and their errors."""
+    from chalicelib.runtime.log import logger
+
+    functions = logging.getLogger(logger().name)
+    for handler in functions.handlers:
+        if isinstance(handler, logging.StreamHandler):
+            handler.setStream(path.open("a", encoding="utf-8"))
+    errors = logging.StreamHandler()
+    errors.setLevel(logging.ERROR)
+    errors.setFormatter(logging.Formatter("%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S"))
+    functions.addHandler(errors)
+    functions.propagate = False
 
 
 def _on_signals(action: Any) -> None:
@@ -296,17 +308,28 @@ def _seed_if_empty() -> None:
 
 def _welcome(place: Place, took_seconds: float) -> str:
     """Return what is printed once everything is up."""
+    from infra.local.console import DEMO_ACCOUNTS
+
     rows = [
         ("API", place.url),
         ("documentation", f"{place.url}/docs"),
         ("local tools", f"{place.url}/local"),
         ("SMS inbox", f"{place.url}/local/sms"),
         ("data and logs", str(place.data)),
+        ("the whole story", _in_other_terminal(place, "make demo")),
         *((f"demo {role}", phone) for role, phone in DEMO_ACCOUNTS.items()),
     ]
     table = "".join(f"  {name:<20} {value}\n" for name, value in rows)
     headline = f"Linli 邻里 is up in {took_seconds:.1f} s. Sign-in codes are in the SMS inbox; Ctrl-C stops everything."
     return f"\n{headline}\n\n{table}"
+
+
+def _in_other_terminal(place: Place, command: str) -> str:
+    """Return `command` with the variables it needs to find this stack."""
+    usual = Place.from_environment({})
+    port = [] if place.port == usual.port else [f"LINLI_PORT={place.port}"]
+    data = [] if place.data == usual.data else [f"LINLI_DATA={shlex.quote(str(place.data))}"]
+    return " ".join((*port, *data, command))
 
 
 if __name__ == "__main__":

@@ -46,8 +46,7 @@ def _logs_to_people() -> None:
     """The functions log to standard output; here that belongs to the answer."""
     from chalicelib.runtime import log
 
-    log._logger()
-    for handler in logging.getLogger("linli").handlers:
+    for handler in logging.getLogger(log.logger().name).handlers:
         if isinstance(handler, logging.StreamHandler):
             handler.setStream(sys.stderr)
 

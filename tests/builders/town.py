@@ -68,6 +68,11 @@ def seconds_until(instant: str) -> int:
 @lru_cache(maxsize=1)
 def town() -> Town:
     """Made once for all tests that only look at it, or try what must be refused."""
+    return built()
+
+
+def built() -> Town:
+    """A town of its own, for a test that changes it."""
     earlier = served()
     night()
     salon, customer = earlier.salon, earlier.customer

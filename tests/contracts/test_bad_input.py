@@ -21,10 +21,9 @@ from chalicelib.kernel import ids
 from chalicelib.web.auth import ALGORITHM, ISSUER
 from chalicelib.web.problems import LANGUAGES, catalogue
 from chalicelib.web.router import OPERATIONS, Operation
-from infra.local.http import HttpServer
-from tests import engine, world
+from tests import engine, server, world
 from tests.builders import identity, town
-from tests.client import Client, Reply, _app
+from tests.client import Client, Reply
 from tests.conftest import SECRETS
 
 MEMBERS = {"type", "title", "status", "detail", "code", "request_id", "errors"}
@@ -412,11 +411,8 @@ def test_a_webhook_that_is_replayed_changes_nothing_the_second_time() -> None:
 
 
 @pytest.fixture(scope="module")
-def port() -> Iterator[int]:
-    server = HttpServer(_app(), "127.0.0.1", 0, lambda *_: None)
-    server.start()
-    yield server.port
-    server.stop()
+def port() -> int:
+    return server.port()
 
 
 def over_http(port: int, method: str, path: str, body: bytes | None = None, **headers: str) -> Reply:

@@ -181,6 +181,29 @@ def test_a_falsified_line_is_called_by_its_kind(changed: dict[str, Any], kind: s
     assert [item.state for item in about(visit.id, line.line_id)] == ["repaired"]
 
 
+def test_a_line_that_is_lost_or_changed_after_its_fee_was_booked_leaves_the_balance_explained() -> None:
+    """Our books hold that fee already, so the difference is what came in less the fee."""
+    lost, changed = build.booked(), build.booked()
+    for visit in (lost, changed):
+        visit.pay(method="card")
+    lines = [line_of(visit.id).line_id for visit in (lost, changed)]
+    service.reconcile(context())
+    told("DELETE", lines[0])
+    true = falsify(lines[1], amount=line_of(changed.id).amount.amount_minor + 1)
+    for hours in (0, 3):
+        world.advance(hours=hours)
+        service.reconcile(context())
+        run = tables.run("stripe", model.provider_day(world.now()))
+        assert run is not None
+        assert run.balanced, run.balance
+    kinds = [found.difference.kind for visit in (lost, changed) for found in about(visit.id)]
+    assert kinds == ["missing_there", "amount"]
+    told("POST", f"{lines[0]}/restore")
+    falsify(lines[1], **true)
+    service.reconcile(context())
+    assert {found.state for visit in (lost, changed) for found in about(visit.id)} == {"repaired"}
+
+
 def test_a_fee_that_changes_after_it_was_booked_is_found() -> None:
     """The booked entry stays as it is; the difference says both."""
     visit = build.booked()
