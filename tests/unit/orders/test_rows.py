@@ -153,7 +153,7 @@ def with_real_ids(order):
     def attempt(one):
         intent = "pi_" + ids.digest(one.intent_id, length=24)
         charge = one.charge_ref and "py_" + ids.digest("c", length=24)
-        return replace(one, intent_id=intent, charge_ref=charge, client="mini_program", key=request_mark("a", "k", "h"))
+        return replace(one, intent_id=intent, charge_ref=charge, client="android", key=request_mark("a", "k", "h"))
 
     charges = tuple(replace(c, attempts=tuple(attempt(a) for a in c.attempts)) for c in order.charges)
     refunds = tuple(
