@@ -19,6 +19,7 @@ from chalicelib.ledger.tables import JournalRow, _entry
 from chalicelib.orders import saving, tables
 from chalicelib.orders.model import Order, proof_of
 from chalicelib.orders.tables import OrderRow
+from chalicelib.payments.tables import InboxRow
 from chalicelib.runtime import dynamo, jobs
 from chalicelib.runtime.outbox import OutboxRow
 from tests import world
@@ -36,6 +37,7 @@ class Tables:
     quanta: dict[Row, frozenset[int]]
     refs: dict[tuple[Row, int], str]
     news: dict[str, str]  # outbox rows by news id, with the order's id
+    parked: frozenset[str]  # the provider's objects whose facts could not be applied
     intents: list[dict[str, object]]
     refunds: list[dict[str, object]]
 
@@ -73,6 +75,7 @@ def read(shops: Collection[str] | None = None) -> Tables:
         quanta,
         refs,
         news,
+        frozenset(row.pk.partition("#")[2] for row in InboxRow.scan(consistent_read=True) if row.open),
         [one for one in world.book("payment_intent") if shops is None or _order_id(one) in orders],
         [one for one in world.book("refund") if shops is None or _order_id(one) in orders],
     )
@@ -179,10 +182,10 @@ def nobody_is_forgotten(seen: Tables) -> list[str]:
 
 
 def money_at_the_provider_is_known(seen: Tables) -> list[str]:
-    """What an intent brought in is in its order, and what the order says came in did."""
+    """What an intent brought in is in its order, or waits among the parked facts; what the order says came in did."""
     theirs: dict[str, dict[str, int]] = defaultdict(dict)
     for intent in seen.intents:
-        if intent["status"] == "succeeded":
+        if intent["status"] == "succeeded" and intent["id"] not in seen.parked:
             theirs[_order_id(intent)][str(intent["id"])] = int(str(intent["amount_received"]))
     faults = []
     for order in seen.orders.values():

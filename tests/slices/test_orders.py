@@ -10,6 +10,7 @@ import pytest
 
 from chalicelib.catalog import service as catalog
 from chalicelib.kernel import ids
+from chalicelib.kernel.instant import Instant
 from tests import world
 from tests.builders import identity, salons
 from tests.builders import orders as build
@@ -236,6 +237,19 @@ def test_a_visit_cannot_want_one_person_twice_at_once() -> None:
     assert (reply.status, reply.code) == (409, "slot_taken")
     offered = [one["starts_at"] for one in reply.json["alternatives"]]
     assert not {slots[3], slots[4], slots[5]} & set(offered)
+
+
+def test_alternatives_from_the_days_around_know_the_visits_own_lines() -> None:
+    """On a day with few starts left the nearest are looked for around it; what another line of the same visit wants is
+    none of them."""
+    shop, customer = salons.salon(staff=1, duration_minutes=720, slot_step_minutes=240), identity.person()
+    slots = [slot["starts_at"] for slot in build.free_slots(shop, 3)]
+    reply = place(customer, visit_of(shop, customer, (slots[1], 0), (slots[2], 0))["id"])
+    assert (reply.status, reply.code) == (409, "slot_taken")
+    own = Instant.parse(slots[1])
+    away = [abs(Instant.parse(one["starts_at"]).since(own)) for one in reply.json["alternatives"]]
+    assert len(away) == 3
+    assert min(away) >= 12 * 3_600_000
 
 
 def test_an_order_that_costs_nothing_is_confirmed_at_once_and_has_no_books() -> None:
@@ -472,16 +486,14 @@ def test_a_waiting_request_with_a_slow_refund_beside_it_is_still_declined_in_tim
     """A duplicate payment's refund moves the order's mark; the merchant's clock is not lost by it."""
     visit = build.paid(confirmation="request")
     stray = build.stray_intent(visit.stored(), 7)
-    with world.slow_refunds():
+    with world.slow_refunds(3 * 86_400):
         world.payer_does(stray, "succeed")
         world.settle_down()
-        for _ in range(3):
-            build.sweep(minutes=2)
+    for minutes in (2, 5, 24 * 60):
         assert visit.read()["refunds"][0]["state"] == "processing"
-    for minutes in (24 * 60, 1):
         build.sweep(minutes=minutes)
     assert visit.read()["state"] == "declined"
-    build.sweep(minutes=60)
+    build.sweep(minutes=3 * 24 * 60)
 
 
 # ---------------------------------------------------------------------------------------------- reading

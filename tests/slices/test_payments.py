@@ -237,6 +237,25 @@ def test_a_fact_that_nobody_claims_is_tried_for_three_days_and_kept() -> None:
     assert [row.reason for row in InboxRow.scan(InboxRow.pk.contains(intent.intent_id))]
 
 
+@pytest.mark.parametrize(("price", "currency"), [(0, "CNY"), (12_800, "USD")])
+def test_money_that_no_charge_of_the_order_can_take_is_parked(price: int, currency: str) -> None:
+    """An order that costs nothing, or is priced in another currency: a person has to look what it was for."""
+    visit = build.booked(price_minor=price)
+    own_id = ids.random_id("att")
+    charge_id = tables.charge_id(visit.id, 0)
+    intent = wiring.ports().payments.create_intent(
+        IntentRequest(
+            secrets.token_hex(8), visit.id, charge_id, own_id, Money(900, currency), "alipay", "web", "", None
+        )
+    )
+    state = visit.order["state"]
+    world.payer_does(own_id, "succeed")
+    world.settle_down()
+    assert parked(event=intent.intent_id)
+    assert visit.read()["state"] == state
+    assert visit.stored().captured_minor == 0
+
+
 def test_a_parked_fact_of_a_wallets_refund_is_applied_too() -> None:
     """Stripe names a wallet's refund `pyr_…`: what it is, its id does not tell."""
     visit = build.paid()
