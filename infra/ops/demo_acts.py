@@ -268,7 +268,15 @@ def reconcile(cast: Cast) -> None:
     stage = cast.stage
     stage.step("对账", "The reconciliation: our books, the provider's lines, the orders")
     stage.run("reconcile")
-    run = cast.operator.get("/v1/operator/reconciliation/runs?limit=1")["items"][0]
+    run = every_cent(cast)
+    stage.check(len(open_differences(cast)) == cast.open_before, "0 differences", run)
+    cast.figures["matched"] = run["matched"]
+
+
+def every_cent(cast: Cast) -> Json:
+    """The newest run, after a look at what the provider holds and what our books say."""
+    stage = cast.stage
+    run = dict(cast.operator.get("/v1/operator/reconciliation/runs?limit=1")["items"][0])
     stage.say(
         f"{run['provider']} {run['day']}: {run['matched']} matched, {run['in_flight']} in flight, {run['differences']} "
         f"differences"
@@ -278,9 +286,8 @@ def reconcile(cast: Cast) -> None:
             f"the provider holds {yuan(balance['provider'])} = our books {yuan(balance['books'])} + explained "
             f"{yuan(balance['explained'])}"
         )
-    stage.check(len(open_differences(cast)) == cast.open_before, "0 differences", run)
     stage.check(all(balance["holds"] for balance in run["balances"]), "every cent at the provider is explained", run)
-    cast.figures["matched"] = run["matched"]
+    return run
 
 
 def damage(cast: Cast, kept: Json, refunded: Json) -> list[str]:
@@ -313,6 +320,7 @@ def find_damage(cast: Cast, kept: Json, refunded: Json) -> None:
     stage.check(len(found) == cast.open_before + 2, "there are two differences more", found)
     stage.check(kinds.get(kept["id"]) == "missing_there", "what was deleted is missing_there", found)
     stage.check(kinds.get(refunded["id"]) == "amount", "what was altered is a difference of amount", found)
+    every_cent(cast)
 
 
 def repair(cast: Cast, lines: list[str], kept: Json, refunded: Json) -> None:
