@@ -71,7 +71,7 @@ def test_nothing_that_was_acknowledged_is_lost_when_everything_is_killed(stack: 
     town = settled_town(stack, seed)
     book_until_killed(town)
     assert town.ended < BOOKINGS, "everybody was done before the kill"
-    print(f"killed: {len(town.acknowledged)} orders acknowledged, {len(town.approved)} approved, {town.ended} done")
+    print(f"killed: {len(town.acknowledged)} acknowledged, {len(town.approved)} approved, {dict(town.refusals)} refused")
 
     restarted = time.monotonic()
     print(f"up again in {stack.start():.1f} s")
