@@ -9,6 +9,7 @@ import json
 import os
 import secrets
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -80,3 +81,15 @@ def tables() -> None:
     _aws.start()
     engine.create_tables()
     create_queues(resources.sqs(), queue_names(app))
+
+
+@pytest.fixture
+def sound() -> Iterator[None]:
+    """Afterwards everything runs its course, and every invariant holds for the shops that the test made."""
+    from tests import invariants
+    from tests.builders import salons
+
+    before = len(salons.MADE)
+    yield
+    world.settle_down()
+    assert invariants.broken(set(salons.MADE[before:]), at_rest=True) == []

@@ -6,15 +6,19 @@ the app when a test says so, in the order and as often as it says.
 
 from __future__ import annotations
 
+import json
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from chalicelib.kernel.instant import Instant
 from infra.local.stripe_server.clock import ShiftedClock
 from infra.local.stripe_server.delivery import Attempt
-from infra.local.stripe_server.engine import StripeEngine
+from infra.local.stripe_server.engine import Answer, StripeEngine
 from infra.local.stripe_server.scope import Settings
 from infra.local.stripe_server.server import StripeServer
 from infra.local.stripe_server.store import Store
@@ -58,6 +62,63 @@ def advance(*, days: int = 0, hours: int = 0, minutes: int = 0, seconds: int = 0
     os.replace(fresh, _clock_file)
 
 
+def book(kind: str) -> list[dict[str, Any]]:
+    """Every resource of a kind in the provider's own book, newest first."""
+    return provider()._store.page(kind, limit=1_000_000).data
+
+
+@contextmanager
+def provider_answers(status: int, on: str = "/v1/", method: str = "") -> Iterator[None]:
+    """While it lasts, requests whose target begins with `on` are answered with an error and do nothing."""
+    engine = provider()
+    error = json.dumps({"error": {"type": "invalid_request_error" if status < 500 else "api_error", "message": "No."}})
+
+    def handle(verb: str, target: str, headers: Any, body: bytes = b"") -> Answer:
+        if target.startswith(on) and method in ("", verb):
+            # The SDK would sleep before it tries again.
+            return Answer(status, error, {"Stripe-Should-Retry": "false"})
+        return StripeEngine.handle(engine, verb, target, headers, body)
+
+    engine.handle = handle  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del engine.handle
+
+
+@contextmanager
+def slow_refunds(seconds: int = 7200) -> Iterator[None]:
+    """Wallets take that long to confirm a refund that is asked for while it lasts."""
+    engine = provider()
+    before = engine._settings
+    engine._settings = replace(before, refund_delay_seconds=seconds)
+    try:
+        yield
+    finally:
+        engine._settings = before
+
+
+@contextmanager
+def queue_away(name: str) -> Iterator[None]:
+    """The queue of that short name does not exist while it lasts; what stood in it is gone."""
+    from app import app
+    from chalicelib.runtime import resources
+    from infra.local.resources import create_queues, queue_names
+
+    queue = next(one for one in resources.QUEUES if one.name == name)
+    resources.sqs().delete_queue(QueueUrl=resources.queue_url(queue))
+    try:
+        yield
+    finally:
+        create_queues(resources.sqs(), queue_names(app))
+
+
+def forget_queue(name: str) -> None:
+    """The queue loses everything that stands in it. (SQS itself purges a queue once a minute at the most.)"""
+    with queue_away(name):
+        pass
+
+
 def intent_of(attempt_id: str) -> str:
     found = provider().control("GET", f"/local/payment_intents?metadata_key=attempt_id&metadata_value={attempt_id}")
     return str(found.json()["items"][0]["id"])
@@ -65,8 +126,6 @@ def intent_of(attempt_id: str) -> str:
 
 def payer_does(attempt_id: str, outcome: str, seconds: int | None = None) -> None:
     """What the payer's wallet or bank does with an attempt."""
-    import json
-
     body = {"outcome": outcome, **({"seconds": seconds} if seconds is not None else {})}
     answer = provider().control("POST", f"/local/payment_intents/{intent_of(attempt_id)}", json.dumps(body).encode())
     assert answer.status == 200, answer.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from pynamodb.attributes import UnicodeAttribute
 from pynamodb.indexes import GlobalSecondaryIndex, KeysOnlyProjection
@@ -10,6 +11,7 @@ from pynamodb.indexes import GlobalSecondaryIndex, KeysOnlyProjection
 from chalicelib.kernel.instant import DAY_MS, Instant
 from chalicelib.payments.model import Parked
 from chalicelib.runtime.dynamo import IntegerAttribute, Row, table_name
+from chalicelib.runtime.transaction import AlreadyDone, Transaction
 
 KEPT_MS = 3 * DAY_MS
 
@@ -39,8 +41,8 @@ class InboxRow(Row):
 
 
 def park(fact: Parked) -> None:
-    """Put-if-absent would lose the newer reason; the same event parks on the same row, so a repeat is harmless."""
-    InboxRow(
+    """Put-if-absent: an event that is told again keeps the time of its first telling, or it would never grow old."""
+    row = InboxRow(
         f"{fact.provider}#{fact.object_id}",
         fact.event_id,
         open="open",
@@ -49,7 +51,11 @@ def park(fact: Parked) -> None:
         received_ms=fact.received_at.ms,
         # Kept a month for the operator; it stops being retried after three days.
         ttl=fact.received_at.plus(days=30).seconds,
-    ).save()
+    )
+    tx = Transaction()
+    tx.put_new(row, lambda _: None)
+    with suppress(AlreadyDone):
+        tx.commit()
 
 
 def parked(limit: int = 200) -> Iterator[Parked]:

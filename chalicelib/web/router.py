@@ -48,6 +48,8 @@ from chalicelib.web.schema import Empty
 MAX_BODY_BYTES = 256 * 1024
 MAX_WEBHOOK_BYTES = 1024 * 1024
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
+_VERSION_TAG = re.compile(r'(?:W/)?"([0-9]{1,19})(?:\.(?:zh-CN|en))?"')
+_SERVER_TIME = re.compile(r'"server_time":"[^"]*"')
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 Idempotency = Literal["none", "accepted", "required"]
@@ -108,8 +110,9 @@ class Call:
         return value
 
     def require_version(self, version: int) -> None:
-        """Raises Stale unless If-Match names this version."""
-        if self.if_match not in ("*", f'"{version}"', f'W/"{version}"'):
+        """Raises Stale unless If-Match names this version, in whatever language it was read."""
+        named = _VERSION_TAG.fullmatch(self.if_match)
+        if self.if_match != "*" and (named is None or named[1] != str(version)):
             raise Stale
 
 
@@ -183,7 +186,7 @@ def _serve(operation: Operation, view: Callable[[Call], Answer], request: Any, p
             answer = _answer(
                 operation, view, request, path, headers=headers, locale=locale, request_id=request_id, limits=limits
             )
-            response = _present(answer, headers, operation)
+            response = _present(answer, headers, operation, locale)
         except Exception as error:  # whatever happens, the caller gets a problem document
             response = _failed(error, locale, request_id, operation)
     response.headers.update(limits)
@@ -311,7 +314,7 @@ def _idempotency_key(operation: Operation, headers: dict[str, str]) -> str:
     return key
 
 
-def _present(answer: Answer, headers: dict[str, str], operation: Operation) -> Response:
+def _present(answer: Answer, headers: dict[str, str], operation: Operation, locale: str) -> Response:
     sent: dict[str, str | list[str]] = dict(answer.headers)
     if answer.location:
         sent["Location"] = answer.location
@@ -323,18 +326,17 @@ def _present(answer: Answer, headers: dict[str, str], operation: Operation) -> R
             return Response("", sent, answer.status)
         text = answer.body.model_dump_json()
     if operation.method == "GET" or answer.version is not None:
-        mark = str(answer.version) if answer.version is not None else _content_mark(answer, text)
+        # The same version has other words in another language, and must not pass for it in a cache.
+        mark = f"{answer.version}.{locale}" if answer.version is not None else _content_mark(text)
         sent["ETag"] = f'"{mark}"'
         if operation.method == "GET" and _matches(headers.get("if-none-match", ""), mark):
             return Response("", sent, 304)
     return Response(text, {**sent, "Content-Type": media_type}, answer.status)
 
 
-def _content_mark(answer: Answer, text: str) -> str:
-    """The same as long as the content is; the time of the answer is no content."""
-    if answer.body is not None and "server_time" in type(answer.body).model_fields:
-        text = answer.body.model_dump_json(exclude={"server_time"})
-    return hashlib.sha256(text.encode()).hexdigest()[:20]
+def _content_mark(text: str) -> str:
+    """The same as long as the content is; the time of the answer, which may stand in each item too, is no content."""
+    return hashlib.sha256(_SERVER_TIME.sub("", text).encode()).hexdigest()[:20]
 
 
 def _matches(if_none_match: str, mark: str) -> bool:

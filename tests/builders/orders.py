@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from chalicelib.kernel.instant import local_midnight
+from chalicelib import wiring
+from chalicelib.kernel.instant import Instant, local_midnight
+from chalicelib.kernel.money import Money
+from chalicelib.orders import tables
+from chalicelib.orders.model import Order
+from chalicelib.payments.model import attempt_id
+from chalicelib.providers.ports import IntentRequest
 from tests import world
 from tests.builders import identity, salons
 from tests.builders.identity import Person
@@ -49,9 +55,27 @@ class Visit:
         key = secrets.token_hex(8)
         return expect(self.salon.owner.client.post(f"/v1/merchant/orders/{self.id}/{act}", {}, key=key), status)
 
-    def cancel(self) -> dict[str, Any]:
+    def cancel(self, status: int = 200) -> dict[str, Any]:
         reply = self.customer.client.post(f"/v1/orders/{self.id}/cancel", {}, key=secrets.token_hex(8))
-        return expect(reply, 200)
+        return expect(reply, status)
+
+    @property
+    def starts_at(self) -> Instant:
+        return Instant.parse(self.order["booking"]["starts_at"])
+
+    def until_start(self, **later: int) -> None:
+        """Moves the clock to the start of the visit, or some time after (or, negative, before) it."""
+        wanted = self.starts_at.plus(**later)
+        world.advance(seconds=-(-wanted.since(world.now()) // 1000))
+
+    def events(self) -> list[str]:
+        """What the timeline tells, in order."""
+        return [event["event"] for event in self.read()["timeline"]]
+
+    def stored(self) -> Order:
+        found = tables.order(self.id)
+        assert found is not None
+        return found
 
 
 def expect(reply: Any, status: int) -> dict[str, Any]:
@@ -93,6 +117,42 @@ def booked(
     made = quote(place, who, start, staff_id)
     order = expect(who.client.post("/v1/orders", {"quote_id": made["id"]}, key=secrets.token_hex(8)), 201)
     return Visit(place, who, order)
+
+
+def paid(salon: salons.Salon | None = None, customer: Person | None = None, **changed: Any) -> Visit:
+    """A visit that is paid, and everything that follows from it done."""
+    visit = booked(salon, customer, **changed)
+    visit.pay()
+    return visit
+
+
+def sweep(*, minutes: int = 0) -> dict[str, Any]:
+    """The minute's sweep after so many minutes, and what follows from it."""
+    world.advance(minutes=minutes)
+    done: dict[str, Any] = world.run_schedule("sweep")
+    world.settle_down()
+    return done
+
+
+def stray_intent(order: Order, ordinal: int = 1, *, method: str = "alipay", amount: int = 0) -> str:
+    """An intent at the provider that no row of ours knows: what a crash after the provider's answer leaves. Returns its
+    attempt id."""
+    charge = order.charges[0]
+    own_id = attempt_id(order.id, charge.id, ordinal, method)
+    wiring.ports().payments.create_intent(
+        IntentRequest(
+            key=secrets.token_hex(8),
+            order_id=order.id,
+            charge_id=charge.id,
+            attempt_id=own_id,
+            amount=Money(amount or charge.amount_minor, order.currency),
+            method=method,
+            client="web",
+            description="",
+            return_url=None,
+        )
+    )
+    return own_id
 
 
 def midnight(salon: salons.Salon, days_ahead: int) -> str:

@@ -26,6 +26,10 @@ class Salon:
     owner: Person
 
 
+MADE: list[str] = []
+"""Ids of all shops that were made, in order: a test's own are those behind where it began."""
+
+
 def salon(
     *, staff: int = 2, chairs: int = 0, commission_bps: int = 1200, zone: str = "Asia/Shanghai", **offer: Any
 ) -> Salon:
@@ -70,4 +74,5 @@ def salon(
         for i in range(staff)
     )
     service.put_shop_page(ctx, ShopPage(shop, (cut,), people))
+    MADE.append(shop_id)
     return Salon(merchant, shop, cut, people, identity.staff(merchant.id))

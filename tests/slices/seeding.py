@@ -58,9 +58,10 @@ def main() -> None:
     again = seed_if_empty(CTX)
     unchanged = engine.digest() == before
     pages = [demo_city.page_of(place, number) for number, place in enumerate(demo_city.places())]
-    wrong = [page.shop.id for page in pages if not same(page)]
+    stored = [service.whole_page(CTX, page.shop.id) for page in pages]
+    wrong = [page.shop.id for page, there in zip(pages, stored, strict=True) if not same(page, there)]
     listed = service.shops_of_city(CTX, demo_city.CODE)
-    wanted = sorted((service.whole_page(CTX, page.shop.id).listing() for page in pages), key=lambda p: p.shop.id)
+    wanted = sorted((there.listing() for there in stored), key=lambda p: p.shop.id)
     told = {
         "crashed": crashed,
         "partial": partial,
@@ -77,15 +78,11 @@ def main() -> None:
     sys.stdout.write(json.dumps(told) + "\n")
 
 
-def same(page: Any) -> bool:
+def same(page: Any, stored: Any) -> bool:
     """Whether a page reads back as it was made; the store keeps positions to a micro-degree."""
-    stored = service.whole_page(CTX, page.shop.id)
-    moved = abs(stored.shop.position.lat - page.shop.position.lat) + abs(
-        stored.shop.position.lng - page.shop.position.lng
-    )
-    return moved < 2e-6 and stored == dataclasses.replace(
-        page, shop=dataclasses.replace(page.shop, position=stored.shop.position)
-    )
+    made, there = page.shop.position, stored.shop.position
+    kept = dataclasses.replace(page, shop=dataclasses.replace(page.shop, position=there))
+    return abs(there.lat - made.lat) + abs(there.lng - made.lng) < 2e-6 and stored == kept
 
 
 if __name__ == "__main__":

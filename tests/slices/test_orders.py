@@ -1,48 +1,543 @@
-"""Orders through the whole app: quote, hold, pay, serve, cancel."""
+"""Orders through the whole app: quote, hold, place, expire, cancel, accept; each row of the order's state table."""
 
 from __future__ import annotations
 
+import secrets
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from chalicelib.orders import saving
+from chalicelib.catalog import service as catalog
+from chalicelib.kernel import ids
 from tests import world
+from tests.builders import identity, salons
 from tests.builders import orders as build
+from tests.builders.orders import expect
+
+pytestmark = pytest.mark.usefixtures("sound")
+
+
+def place(customer: Any, quote_id: str, key: str = "", **body: Any) -> Any:
+    return customer.client.post("/v1/orders", {"quote_id": quote_id, **body}, key=key or secrets.token_hex(8))
+
+
+def taken(salon: salons.Salon) -> int:
+    """How many starts of the day are gone for one person at least."""
+    whole = len(salon.staff)
+    return sum(whole - slot["remaining"] for slot in build.free_slots(salon))
+
+
+# ---------------------------------------------------------------------------------------------- the whole way
 
 
 def test_an_appointment_is_booked_paid_served_and_proven() -> None:
+    """From the hold to the last proof, the timeline tells all of it."""
     visit = build.booked()
-    assert visit.order["state"] == "pending_payment"
+    assert (visit.order["state"], visit.order["tab"]) == ("pending_payment", "to_pay")
+    assert visit.order["hold_expires_at"]
+    visit.pay()
+    assert (visit.order["state"], visit.order["payment_state"]) == ("confirmed", "paid")
+    visit.until_start()
+    for act in ("check-in", "start", "finish"):
+        visit.staff_does(act)
+    build.sweep(minutes=48 * 60 + 1)
+    assert visit.read()["state"] == "completed"
+    assert visit.events() == [
+        "placed",
+        "payment_started",
+        "paid",
+        "confirmed",
+        "checked_in",
+        "started",
+        "finished",
+        "completed",
+    ]
+    proof = visit.proof()
+    assert proof["holds"]
+    assert [entry["event"] for entry in proof["entries"]] == ["payment_confirmed", "earned"]
+    assert proof["equation"]["merchant"] == 12_800 - 1536
+
+
+# ---------------------------------------------------------------------------------------------- quotes
+
+
+def test_a_quote_is_stored_nowhere_and_says_the_same_twice() -> None:
+    """An equal price under a new expiry, and no row for either."""
+    from tests import engine
+
+    shop, customer = salons.salon(), identity.person()
+    start = build.free_slots(shop)[0]["starts_at"]
+    before = engine.digest()
+    one = build.quote(shop, customer, start)
+    world.advance(seconds=5)
+    other = build.quote(shop, customer, start)
+    assert engine.digest() == before
+    assert one["total"] == other["total"]
+    assert one["expires_at"] < other["expires_at"]
+
+
+def test_a_quote_that_somebody_touched_is_invalid() -> None:
+    """Every character of it counts, and so does whose it is."""
+    shop, customer = salons.salon(), identity.person()
+    made = build.quote(shop, customer, build.free_slots(shop)[0]["starts_at"])["id"]
+    bad = [made[:at] + ("A" if made[at] != "A" else "B") + made[at + 1 :] for at in range(4, len(made) - 1, 37)]
+    for forged in [*bad, "quo_", "quo_!!!!!", made[4:], made + "AAAA", "quo_" + "é" * 20]:
+        reply = place(customer, forged)
+        assert (reply.status, reply.code) in ((422, "quote_invalid"), (422, "invalid_request")), forged
+    reply = place(identity.person(), made)
+    assert (reply.status, reply.code) == (422, "quote_invalid")
+
+
+def test_a_quote_expires_after_ten_minutes() -> None:
+    """One second before it holds, at its expiry it is gone."""
+    shop, customer = salons.salon(), identity.person()
+    slots = build.free_slots(shop)
+    made = build.quote(shop, customer, slots[0]["starts_at"])
+    world.advance(minutes=9, seconds=50)
+    expect(place(customer, made["id"]), 201)
+    other = build.quote(shop, customer, slots[4]["starts_at"])
+    world.advance(minutes=10)
+    reply = place(customer, other["id"])
+    assert (reply.status, reply.code) == (410, "quote_expired")
+
+
+def test_a_quote_does_not_survive_a_change_of_what_it_quoted() -> None:
+    """Another price is another offer version; a shop that is closed down sells nothing."""
+    shop, customer = salons.salon(), identity.person()
+    made = build.quote(shop, customer, build.free_slots(shop)[0]["starts_at"])
+    ctx = identity.context()
+    from chalicelib.kernel.money import Money
+
+    catalog.put_offer(ctx, replace(shop.offer, price=Money(9_900, "CNY"), version=2))
+    reply = place(customer, made["id"])
+    assert (reply.status, reply.code) == (409, "quote_changed")
+    again = build.quote(shop, customer, build.free_slots(shop)[0]["starts_at"])
+    assert again["total"]["amount_minor"] == 9_900
+    catalog.put_shop(ctx, replace(shop.shop, state="suspended", version=2))
+    reply = place(customer, again["id"])
+    assert (reply.status, reply.code) == (409, "quote_changed")
+    catalog.put_shop(ctx, replace(shop.shop, version=3))
+
+
+# ---------------------------------------------------------------------------------------------- placing
+
+
+def test_the_same_key_is_the_same_order_even_when_its_quote_is_old_and_its_slot_gone() -> None:
+    """201 again, marked as a replay, with the order as it is now; another body is refused."""
+    shop, customer = salons.salon(staff=1), identity.person()
+    made = build.quote(shop, customer, build.free_slots(shop)[0]["starts_at"])
+    first = expect(place(customer, made["id"], "key-1"), 201)
+    again = place(customer, made["id"], "key-1")
+    assert (again.status, again.headers["Idempotent-Replayed"], again.json["id"]) == (201, "true", first["id"])
+    other = place(customer, made["id"], "key-1", note="hurry")
+    assert (other.status, other.code) == (422, "idempotency_key_reused")
+    build.sweep(minutes=16)
+    late = place(customer, made["id"], "key-1")
+    assert (late.status, late.headers["Idempotent-Replayed"], late.json["state"]) == (201, "true", "cancelled")
+    late = place(customer, made["id"], "key-1", note="hurry")
+    assert (late.status, late.code) == (422, "idempotency_key_reused")
+
+
+def test_another_person_with_the_same_key_gets_an_order_of_their_own() -> None:
+    """A key belongs to its account."""
+    shop = salons.salon()
+    start = build.free_slots(shop)[0]["starts_at"]
+    found = set()
+    for _ in range(2):
+        customer = identity.person()
+        found.add(expect(place(customer, build.quote(shop, customer, start)["id"], "k"), 201)["id"])
+    assert len(found) == 2
+
+
+def test_a_taken_slot_is_refused_with_the_three_nearest() -> None:
+    """409 slot_taken; the alternatives can be booked."""
+    shop = salons.salon(staff=1)
+    slots = build.free_slots(shop)
+    build.booked(shop, starts_at=slots[6]["starts_at"])
+    customer = identity.person()
+    reply = place(customer, build.quote(shop, customer, slots[6]["starts_at"])["id"])
+    assert (reply.status, reply.code) == (409, "slot_taken")
+    offered = [one["starts_at"] for one in reply.json["alternatives"]]
+    # An hour's service on a half-hour grid: its neighbours on both sides overlap it.
+    assert offered == [slots[i]["starts_at"] for i in (3, 4, 8)]
+    build.booked(shop, customer, starts_at=offered[2])
+
+
+def test_a_start_that_is_not_offered_is_unavailable_and_not_taken() -> None:
+    """Off the grid, in the past, or past the horizon."""
+    shop, customer = salons.salon(), identity.person()
+    start = build.free_slots(shop)[0]["starts_at"]
+    for wrong in (start.replace(":00.000Z", ":07.000Z"), "2026-01-01T00:00:00.000Z", build.midnight(shop, 60)):
+        reply = place(customer, build.quote(shop, customer, wrong)["id"])
+        assert (reply.status, reply.code) == (409, "slot_unavailable"), wrong
+
+
+def test_any_staff_goes_to_the_least_busy_and_ends_when_all_are_taken() -> None:
+    """Two stylists: the second order goes to the other one, the third finds nobody."""
+    shop = salons.salon(staff=2)
+    slots = build.free_slots(shop)
+    first = build.booked(shop, starts_at=slots[0]["starts_at"], staff_id=shop.staff[0].id)
+    build.booked(shop, starts_at=slots[10]["starts_at"], staff_id=shop.staff[0].id)
+    second = build.booked(shop, starts_at=slots[20]["starts_at"])
+    assert first.order["booking"]["staff_id"] == shop.staff[0].id
+    assert second.order["booking"]["staff_id"] == shop.staff[1].id
+    third = build.booked(shop, starts_at=slots[20]["starts_at"])
+    assert third.order["booking"]["staff_id"] == shop.staff[0].id
+    customer = identity.person()
+    reply = place(customer, build.quote(shop, customer, slots[20]["starts_at"])["id"])
+    assert (reply.status, reply.code) == (409, "slot_taken")
+
+
+def test_a_stylist_without_a_chair_is_no_slot() -> None:
+    """Two stylists and one chair serve one customer at a time."""
+    shop = salons.salon(staff=2, chairs=1)
+    slots = build.free_slots(shop)
+    assert {slot["remaining"] for slot in slots} == {1}
+    visit = build.booked(shop, starts_at=slots[0]["starts_at"])
+    assert visit.stored().lines[0].booking.chair_id == shop.shop.chairs[0].id
+    customer = identity.person()
+    reply = place(customer, build.quote(shop, customer, slots[0]["starts_at"])["id"])
+    assert (reply.status, reply.code) == (409, "slot_taken")
+
+
+def visit_of(shop: salons.Salon, customer: Any, *lines: tuple[str, int]) -> Any:
+    """A quote of several lines, each (start, which stylist)."""
+    asked = [{"offer_id": shop.offer.id, "starts_at": start, "staff_id": shop.staff[who].id} for start, who in lines]
+    return expect(customer.client.post("/v1/quotes", {"lines": asked}), 201)
+
+
+def test_a_visit_of_several_lines_is_held_whole_or_not_at_all() -> None:
+    """The second line's slot is taken: nothing of the first is held either."""
+    shop, customer = salons.salon(staff=2), identity.person()
+    slots = [slot["starts_at"] for slot in build.free_slots(shop)]
+    build.booked(shop, starts_at=slots[2], staff_id=shop.staff[1].id)
+    before = taken(shop)
+    made = visit_of(shop, customer, (slots[0], 0), (slots[2], 1))
+    assert made["total"]["amount_minor"] == 25_600
+    reply = place(customer, made["id"])
+    assert (reply.status, reply.code) == (409, "slot_taken")
+    assert taken(shop) == before
+    order = expect(place(customer, visit_of(shop, customer, (slots[0], 0), (slots[2], 0))["id"]), 201)
+    assert len(order["lines"]) == 2
+    visit = build.Visit(shop, customer, order)
+    visit.pay()
+    visit.cancel()
+    world.settle_down()
+    assert visit.read()["refund_state"] == "full"
+    assert taken(shop) == before
+
+
+def test_a_visit_cannot_want_one_person_twice_at_once() -> None:
+    """Its own lines are in each other's way like anybody's."""
+    shop, customer = salons.salon(staff=2), identity.person()
+    slots = [slot["starts_at"] for slot in build.free_slots(shop)]
+    reply = place(customer, visit_of(shop, customer, (slots[4], 0), (slots[5], 0))["id"])
+    assert (reply.status, reply.code) == (409, "slot_taken")
+    offered = [one["starts_at"] for one in reply.json["alternatives"]]
+    assert not {slots[3], slots[4], slots[5]} & set(offered)
+
+
+def test_an_order_that_costs_nothing_is_confirmed_at_once_and_has_no_books() -> None:
+    """No charge, no provider, no entry; it can be cancelled and served like any other."""
+    shop = salons.salon(price_minor=0)
+    visit = build.booked(shop)
+    assert (visit.order["state"], visit.order["payment_state"], visit.order["charges"]) == ("confirmed", "paid", [])
+    reply = visit.customer.client.post(f"/v1/orders/{visit.id}/payments", {"method": "card"}, key="k")
+    assert (reply.status, reply.code) == (409, "already_paid")
+    assert visit.cancel()["state"] == "cancelled"
+    other = build.booked(shop)
+    other.until_start()
+    other.staff_does("start")
+    assert other.staff_does("finish")["state"] == "fulfilled"
+    assert other.proof()["entries"] == []
+    assert other.proof()["holds"]
+
+
+def test_an_order_that_costs_nothing_may_still_wait_for_the_merchant() -> None:
+    """Request confirmation is about the time, not about the money."""
+    visit = build.booked(price_minor=0, confirmation="request")
+    assert visit.order["state"] == "paid"
+    build.sweep(minutes=24 * 60 + 1)
+    assert (visit.read()["state"], visit.order["cancel_reason"]) == ("declined", "timeout")
+
+
+# ---------------------------------------------------------------------------------------------- expiry
+
+
+def test_a_hold_expires_and_its_intent_can_no_longer_be_paid() -> None:
+    """The intent is cancelled first; then the slot is free, and somebody else takes it."""
+    visit = build.booked()
     attempt = visit.open_payment()
-    world.payer_does(attempt["attempt_id"], "succeed")
-    world.settle_down()
-    order = visit.read()
-    assert (order["state"], order["payment_state"]) == ("confirmed", "paid")
-    assert visit.proof()["holds"]
+    start = visit.order["booking"]["starts_at"]
+    build.sweep(minutes=14)
+    assert visit.read()["state"] == "pending_payment"
+    build.sweep(minutes=1)
+    assert (visit.read()["state"], visit.order["cancel_reason"]) == ("cancelled", "timeout")
+    intent = next(one for one in world.book("payment_intent") if one["metadata"]["attempt_id"] == attempt["attempt_id"])
+    assert intent["status"] == "canceled"
+    assert visit.order["charges"][0]["state"] == "void"
+    staff_id = visit.order["booking"]["staff_id"]
+    again = build.booked(visit.salon, starts_at=start, staff_id=staff_id)
+    assert again.order["state"] == "pending_payment"
+    reply = visit.customer.client.post(f"/v1/orders/{visit.id}/payments", {"method": "card"}, key="late")
+    assert (reply.status, reply.code) == (410, "hold_expired")
 
 
-def test_a_webhook_that_is_faster_than_the_attempt_it_tells_of_is_merged_into_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The provider tells of an intent while we have not yet written down that we opened it."""
+def test_a_hold_whose_time_is_over_cannot_be_paid_before_the_sweep_either() -> None:
+    """The clock decides whether an attempt may begin; only the sweep frees the slot."""
     visit = build.booked()
-    write = saving.write
+    world.advance(minutes=15)
+    reply = visit.customer.client.post(f"/v1/orders/{visit.id}/payments", {"method": "card"}, key="late")
+    assert (reply.status, reply.code) == (410, "hold_expired")
+    customer = identity.person()
+    made = build.quote(visit.salon, customer, visit.order["booking"]["starts_at"], visit.order["booking"]["staff_id"])
+    assert place(customer, made["id"]).code == "slot_taken"
+    build.sweep()
 
-    def late_write(*args: Any, **kwargs: Any) -> Any:
-        monkeypatch.setattr(saving, "write", write)
-        assert world.deliver_webhooks() > 0
-        return write(*args, **kwargs)
 
-    monkeypatch.setattr(saving, "write", late_write)
-    attempt = visit.open_payment(key="same")
-    assert attempt["state"] == "requires_action"
-    assert attempt["next_action"]["url"]
-    again = visit.open_payment(key="same")
-    assert again["attempt_id"] == attempt["attempt_id"]
-    world.payer_does(attempt["attempt_id"], "succeed")
+def test_a_hold_waits_five_minutes_for_a_silent_provider_and_no_longer() -> None:
+    """Then the place goes back all the same."""
+    visit = build.booked()
+    visit.open_payment()
+    world.advance(minutes=15)
+    with world.provider_answers(503):
+        for _ in range(5):
+            assert visit.read()["state"] == "pending_payment"
+            assert world.run_schedule("sweep")
+            world.advance(minutes=1)
+        world.run_schedule("sweep")
+    assert visit.read()["state"] == "cancelled"
+    # Nobody could end the intent then; whoever still opens it pays, and gets the place or the money back.
+    world.payer_does(visit.stored().charges[0].attempts[0].id, "succeed")
+    world.settle_down()
+    assert visit.read()["state"] == "confirmed"
+
+
+def test_a_provider_that_refuses_to_end_an_intent_holds_nobody_for_ever() -> None:
+    """An intent that it does not know any more counts as silence."""
+    visit = build.booked()
+    visit.open_payment()
+    world.advance(minutes=20)
+    with world.provider_answers(400, on="/v1/payment_intents"):
+        world.run_schedule("sweep")
+    assert visit.read()["state"] == "cancelled"
+    assert visit.stored().terminal
+    world.payer_does(visit.stored().charges[0].attempts[0].id, "succeed")
+    world.settle_down()
+
+
+def test_a_payment_under_way_extends_the_hold_once_and_is_released_at_half_an_hour() -> None:
+    """The money that lands later revives the order, because the place is still free."""
+    visit = build.booked()
+    world.payer_does(visit.open_payment()["attempt_id"], "delay", seconds=3600)
+    world.settle_down()
+    assert build.sweep(minutes=15)["extended"] >= 1
+    order = visit.read()
+    assert (order["state"], order["timeline"][-1]["event"]) == ("pending_payment", "hold_extended")
+    build.sweep(minutes=14)
+    assert visit.read()["state"] == "pending_payment"
+    build.sweep(minutes=2)
+    assert visit.read()["state"] == "cancelled"
+    build.sweep(minutes=30)
+    assert (visit.read()["state"], visit.order["payment_state"]) == ("confirmed", "paid")
+
+
+def test_a_payment_under_way_that_lands_within_the_extension_confirms() -> None:
+    """What the extension is for."""
+    visit = build.booked()
+    world.payer_does(visit.open_payment()["attempt_id"], "delay", seconds=1000)
+    world.settle_down()
+    build.sweep(minutes=15)
+    build.sweep(minutes=3)
+    assert visit.read()["state"] == "confirmed"
+
+
+def test_a_sweep_that_was_away_for_hours_forgets_nobody() -> None:
+    """Extension, postponement and refunds leave marks ahead of the sweep, however late it comes."""
+    visit = build.booked()
+    world.payer_does(visit.open_payment()["attempt_id"], "delay", seconds=20_000)
+    world.settle_down()
+    build.sweep(minutes=120)
+    build.sweep(minutes=1)
+    assert visit.read()["state"] == "cancelled"
+    build.sweep(minutes=300)
+    assert visit.read()["state"] == "confirmed"
+
+
+# ---------------------------------------------------------------------------------------------- cancelling
+
+
+def test_cancelling_before_payment_frees_the_slot_and_ends_the_intent() -> None:
+    """Nothing was paid, nothing goes back; a second cancel is the same answer."""
+    visit = build.booked()
+    visit.open_payment()
+    order = visit.cancel()
+    assert (order["state"], order["cancel_reason"], order["refunds"]) == ("cancelled", "customer", [])
+    assert visit.cancel()["version"] == order["version"]
+
+
+def test_cancelling_while_money_is_moving_has_to_wait() -> None:
+    """409 payment_processing; when it then fails, the cancel goes through."""
+    visit = build.booked()
+    attempt = visit.open_payment()
+    world.payer_does(attempt["attempt_id"], "delay", seconds=300)
+    assert visit.cancel(409)["code"] == "payment_processing"
+    world.payer_does(attempt["attempt_id"], "decline")
+    assert visit.cancel()["state"] == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("minutes_before", "refund", "kept"), [(121, 12_800, 0), (119, 6_400, 6_400), (-10, 0, 12_800)]
+)
+def test_what_is_quoted_for_a_cancel_is_what_is_given_back(minutes_before: int, refund: int, kept: int) -> None:
+    """All until two hours before, half until the start, nothing after; the kept part pays commission."""
+    visit = build.paid()
+    visit.until_start(minutes=-minutes_before)
+    quoted = expect(visit.customer.client.get(f"/v1/orders/{visit.id}/cancel-quote"), 200)
+    assert (quoted["refund"]["amount_minor"], quoted["kept"]["amount_minor"]) == (refund, kept)
+    visit.cancel()
     world.settle_down()
     order = visit.read()
-    assert (order["state"], order["payment_state"]) == ("confirmed", "paid")
-    assert [one["event"] for one in order["timeline"]].count("payment_started") == 1
-    assert visit.proof()["holds"]
+    assert order["refund_state"] == ("full" if not kept else "partial" if refund else "none")
+    assert [(one["amount"]["amount_minor"], one["state"]) for one in order["refunds"]] == (
+        [(refund, "succeeded")] if refund else []
+    )
+    equation = visit.proof()["equation"]
+    assert (equation["merchant"], equation["platform"]) == (kept - kept * 12 // 100, kept * 12 // 100)
+
+
+def test_a_merchant_who_cancels_gives_everything_back() -> None:
+    """Also minutes before the start; the slot is free again."""
+    visit = build.paid()
+    visit.until_start(minutes=-10)
+    order = visit.staff_does("cancel")
+    assert (order["state"], order["cancel_reason"]) == ("cancelled", "merchant")
+    world.settle_down()
+    assert visit.read()["refund_state"] == "full"
+    assert visit.staff_does("cancel")["version"] == visit.order["version"]
+
+
+def test_a_service_that_has_begun_is_not_cancelled() -> None:
+    """Neither side can; what is done is done."""
+    visit = build.paid()
+    visit.until_start()
+    visit.staff_does("start")
+    assert visit.cancel(409)["code"] == "cancel_too_late"
+    assert visit.staff_does("cancel", 409)["code"] == "cancel_too_late"
+    visit.staff_does("finish")
+    refused = visit.cancel(409)
+    assert (refused["code"], refused["from"], refused["allowed"]) == ("invalid_transition", "fulfilled", ["complete"])
+
+
+# ---------------------------------------------------------------------------------------------- accepting
+
+
+def test_a_request_is_confirmed_by_the_merchants_accept() -> None:
+    """Accepting twice is the same; a slot's worth of money waits until then."""
+    visit = build.paid(confirmation="request")
+    assert (visit.order["state"], visit.order["payment_state"]) == ("paid", "paid")
+    order = visit.staff_does("accept")
+    assert order["state"] == "confirmed"
+    assert visit.staff_does("accept")["version"] == order["version"]
+    assert visit.staff_does("decline", 409)["code"] == "invalid_transition"
+    build.sweep(minutes=24 * 60 + 1)
+    assert visit.read()["state"] == "confirmed"
+
+
+def test_a_declined_request_is_refunded_whole_and_its_slot_is_free() -> None:
+    """Declining twice is the same."""
+    visit = build.paid(confirmation="request")
+    before = taken(visit.salon)
+    order = visit.staff_does("decline")
+    assert (order["state"], order["cancel_reason"]) == ("declined", "declined")
+    world.settle_down()
+    assert visit.read()["refund_state"] == "full"
+    assert taken(visit.salon) < before
+    assert visit.staff_does("decline")["version"] == visit.order["version"]
+
+
+def test_a_request_that_nobody_answers_is_declined_after_a_day() -> None:
+    """With everything back, by the clock alone."""
+    visit = build.paid(confirmation="request")
+    build.sweep(minutes=24 * 60 - 5)
+    assert visit.read()["state"] == "paid"
+    build.sweep(minutes=6)
+    order = visit.read()
+    assert (order["state"], order["cancel_reason"], order["refund_state"]) == ("declined", "timeout", "full")
+    assert [event["actor"] for event in order["timeline"] if event["event"] == "declined"] == ["system"]
+
+
+def test_a_waiting_request_with_a_slow_refund_beside_it_is_still_declined_in_time() -> None:
+    """A duplicate payment's refund moves the order's mark; the merchant's clock is not lost by it."""
+    visit = build.paid(confirmation="request")
+    stray = build.stray_intent(visit.stored(), 7)
+    with world.slow_refunds():
+        world.payer_does(stray, "succeed")
+        world.settle_down()
+        for _ in range(3):
+            build.sweep(minutes=2)
+        assert visit.read()["refunds"][0]["state"] == "processing"
+    for minutes in (24 * 60, 1):
+        build.sweep(minutes=minutes)
+    assert visit.read()["state"] == "declined"
+    build.sweep(minutes=60)
+
+
+# ---------------------------------------------------------------------------------------------- reading
+
+
+def test_somebody_elses_order_is_not_there() -> None:
+    """For customers and for the staff of another merchant."""
+    visit = build.booked()
+    stranger, other = identity.person(), identity.staff()
+    for path in ("", "/proof", "/cancel-quote", "/payment-methods"):
+        assert stranger.client.get(f"/v1/orders/{visit.id}{path}").status == 404
+    for path in ("payments", "cancel"):
+        assert stranger.client.post(f"/v1/orders/{visit.id}/{path}", {"method": "card"}, key="k").status in (404, 422)
+    for act in ("accept", "decline", "cancel", "check-in", "start", "finish", "no-show"):
+        assert other.client.post(f"/v1/merchant/orders/{visit.id}/{act}", {}, key="k").status == 404
+    assert other.client.get(f"/v1/merchant/orders/{visit.id}").status == 404
+
+
+def test_lists_and_counts_tell_the_same() -> None:
+    """Newest first, page by page, by tab and by state; the merchant sees its own, oldest first."""
+    shop, customer = salons.salon(staff=3), identity.person()
+    visits = []
+    for number in range(5):
+        visits.append(build.booked(shop, customer, starts_at=build.free_slots(shop)[number * 4]["starts_at"]))
+        world.advance(seconds=1)
+    visits[1].pay()
+    visits[2].cancel()
+    seen, cursor = [], ""
+    for _ in range(4):
+        page = expect(customer.client.get(f"/v1/orders?limit=2{cursor}"), 200)
+        seen += [one["id"] for one in page["items"]]
+        if page["next_cursor"] is None:
+            break
+        cursor = f"&cursor={page['next_cursor']}"
+    assert seen == [visit.id for visit in reversed(visits)]
+    counts = expect(customer.client.get("/v1/orders/counts"), 200)
+    assert counts == {"to_pay": 3, "to_use": 1, "in_service": 0, "done": 1, "refunds": 0}
+    for name, count in counts.items():
+        assert len(expect(customer.client.get(f"/v1/orders?tab={name}"), 200)["items"]) == count
+    assert [o["id"] for o in customer.client.get("/v1/orders?state=confirmed").json["items"]] == [visits[1].id]
+    listed = expect(shop.owner.client.get("/v1/merchant/orders"), 200)["items"]
+    assert [one["id"] for one in listed] == [visit.id for visit in visits]
+
+
+def test_an_availability_request_that_makes_no_sense_is_refused() -> None:
+    """Never a 500 for bad input."""
+    shop, client = salons.salon(), identity.person().client
+    base = f"/v1/offers/{shop.offer.id}/availability"
+    for query, code in (
+        ("from=0001-01-01&to=0001-01-02", "invalid_request"),
+        ("from=9999-12-31&to=9999-12-31", "invalid_request"),
+        ("from=2026-12-02&to=2026-12-01", "invalid_request"),
+        ("from=2026-12-01&to=2027-02-01", "range_too_long"),
+        (f"from=2026-12-01&to=2026-12-02&option_ids={ids.random_id('opt')}", "options_invalid"),
+        ("from=now&to=then", "invalid_request"),
+    ):
+        reply = client.get(f"{base}?{query}")
+        assert (reply.status, reply.code) == (422, code), query
+    assert client.get(f"/v1/offers/{ids.random_id('ofr')}/availability?from=2026-12-01&to=2026-12-02").status == 404

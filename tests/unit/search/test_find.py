@@ -221,13 +221,13 @@ def every_page(world: World, query: SearchQuery, now: Instant = NOW) -> list[str
     return ids
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(worlds(), queries)
 def test_all_pages_together_are_the_brute_force_in_order(world: World, query: SearchQuery) -> None:
     assert every_page(world, query) == brute_force(world, query)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(worlds(), queries)
 def test_total_and_facets_count_what_the_brute_force_counts(world: World, query: SearchQuery) -> None:
     """Each facet with every filter but its own."""
