@@ -48,16 +48,16 @@ def attempt_opened(order: Order, charge_id: str, attempt: Attempt, now: Instant)
     early = adopted(order, attempt)
     if early is not None:
         attempt = replace(early, client=attempt.client, key=attempt.key, opened_at=attempt.opened_at)
-    charges = tuple(
-        replace(charge, attempts=(*(a for a in charge.attempts if a != early), attempt))
-        if charge.id == charge_id
-        else charge
-        for charge in order.charges
-    )
+        # In its place: an attempt's id follows from where it stands.
+        order = with_attempt(order, early.id, lambda _: attempt)
+    else:
+        charges = tuple(
+            replace(charge, attempts=(*charge.attempts, attempt)) if charge.id == charge_id else charge
+            for charge in order.charges
+        )
+        order = replace(order, charges=charges)
     payment_state = "processing" if attempt.living else order.payment_state
-    return Change(
-        told(replace(order, charges=charges, payment_state=payment_state), now, "customer", "payment_started")
-    )
+    return Change(told(replace(order, payment_state=payment_state), now, "customer", "payment_started"))
 
 
 def adopted(order: Order, attempt: Attempt) -> Attempt | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -70,24 +71,37 @@ def open_attempt(
     Raises AlreadyPaid, HoldExpired, PaymentProcessing, TooManyAttempts, MethodUnavailable, ProviderUnavailable,
     IdempotencyKeyReused, Changed.
     """
-    for _ in range(_OPEN_TRIES):
-        replay = _replay(ctx, order, mark)
-        if replay is not None:
-            return replay
-        try:
-            return _open(ctx, order, mark, method=method, client=client, charge_id=charge_id, return_url=return_url)
-        except Changed:
-            # Somebody else moved the order, perhaps this very request sent twice: look again.
-            order = tables.order(order.id) or order
-    raise Changed(retry_after_seconds=1)
+    lost: list[Attempt] = []
+    try:
+        for _ in range(_OPEN_TRIES):
+            replay = _replay(ctx, order, mark)
+            if replay is not None:
+                return replay
+            try:
+                return _open(
+                    ctx, order, mark, lost, method=method, client=client, charge_id=charge_id, return_url=return_url
+                )
+            except Changed:
+                # Somebody else moved the order, perhaps this very request sent twice: look again.
+                order = tables.order(order.id) or order
+        raise Changed(retry_after_seconds=1)
+    finally:
+        if lost:
+            _let_go(ctx, order.id, lost)
 
 
 def _open(
-    ctx: Context, order: Order, mark: str, *, method: str, client: str, charge_id: str | None, return_url: str | None
+    ctx: Context,
+    order: Order,
+    mark: str,
+    lost: list[Attempt],
+    *,
+    method: str,
+    client: str,
+    charge_id: str | None,
+    return_url: str | None,
 ) -> Opened:
-    charge = _payable(ctx, order, charge_id)
-    order = _end_living(ctx, order, charge)
-    charge = _payable(ctx, order, charge_id)
+    order, charge = _end_living(ctx, order, charge_id)
     ordinal = len(charge.attempts) + 1
     if ordinal > MAX_ATTEMPTS:
         raise TooManyAttempts
@@ -108,7 +122,11 @@ def _open(
         # A saved card can capture at once: the attempt is written as created, and the money by its own transaction.
         attempt = replace(attempt, state="created")
     # Nobody is shown the secret before this write: an intent that we did not note can never be paid.
-    opened = _note(ctx, order, charge.id, attempt)
+    try:
+        opened = _note(ctx, order, charge.id, attempt)
+    except Changed:
+        lost.append(attempt)
+        raise
     if intent.state == SUCCEEDED:
         opened = apply_intent(ctx, intent)
     return Opened(opened, charge, attempt, intent.next_action, replayed=False)
@@ -128,6 +146,22 @@ def _note(ctx: Context, order: Order, charge_id: str, attempt: Attempt) -> Order
                 raise
             order = moved
     raise Unavailable(retry_after_seconds=1)
+
+
+def _let_go(ctx: Context, order_id: str, lost: list[Attempt]) -> None:
+    """Ends intents that were made and never noted, once another attempt has their place; one whose place is free stays,
+    because the next try makes the same one again."""
+    order = tables.order(order_id)
+    if order is None:
+        return
+    noted = {attempt.intent_id for charge in order.charges for attempt in charge.attempts}
+    places = max((len(charge.attempts) for charge in order.charges if charge.state == "open"), default=MAX_ATTEMPTS)
+    for attempt in lost:
+        if attempt.intent_id not in noted and (attempt.ordinal <= places or ctx.now >= order.deadline):
+            with suppress(Unavailable, UnknownOrder):
+                intent = payments.cancel_intent(ctx, attempt)
+                if intent.state == SUCCEEDED:
+                    apply_intent(ctx, intent)
 
 
 def _replay(ctx: Context, order: Order, mark: str) -> Opened | None:
@@ -151,16 +185,21 @@ def _payable(ctx: Context, order: Order, charge_id: str | None) -> Charge:
     return charge
 
 
-def _end_living(ctx: Context, order: Order, charge: Charge) -> Order:
-    """One living attempt of a charge at the most: the older one is ended at the provider before a new one begins."""
-    for attempt in charge.attempts:
-        if not attempt.living:
-            continue
-        intent = payments.cancel_intent(ctx, attempt)
+def _end_living(ctx: Context, order: Order, charge_id: str | None) -> tuple[Order, Charge]:
+    """The payable charge without a living attempt: an older one is ended at the provider before a new one begins.
+
+    Each end is a new reading of the order, in which somebody else's attempt may live: it is looked at again.
+    """
+    for _ in range(MAX_ATTEMPTS + 1):
+        charge = _payable(ctx, order, charge_id)
+        living = next((attempt for attempt in charge.attempts if attempt.living), None)
+        if living is None:
+            return order, charge
+        intent = payments.cancel_intent(ctx, living)
         if intent.state not in (CANCELED, SUCCEEDED):
             raise PaymentProcessing
         order = apply_intent(ctx, intent)
-    return order
+    raise TooManyAttempts
 
 
 def refresh(ctx: Context, order: Order, wanted_id: str) -> Opened:
