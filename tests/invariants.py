@@ -209,7 +209,7 @@ def paid_or_refunded(seen: Tables) -> list[str]:
 
 
 def dead_orders_cannot_be_paid(seen: Tables) -> list[str]:
-    """No intent of an order that has ended can still be paid at the provider."""
+    """No intent that anybody was shown can still be paid at the provider when its order has ended."""
     payable = {"requires_payment_method", "requires_confirmation", "requires_action", "processing"}
     return [
         f"{intent['id']} of {_order_id(intent)} is {intent['status']}"
@@ -217,6 +217,7 @@ def dead_orders_cannot_be_paid(seen: Tables) -> list[str]:
         if intent["status"] in payable
         and (order := seen.orders.get(_order_id(intent))) is not None
         and order.state in ("cancelled", "declined", "fulfilled", "completed")
+        and any(a.intent_id == intent["id"] for c in order.charges for a in c.attempts)
     ]
 
 

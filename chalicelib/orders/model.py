@@ -209,10 +209,6 @@ class Order:
         return sum(refund.amount_minor for refund in self.refunds if refund.state == "succeeded")
 
     @property
-    def pending_refund_minor(self) -> int:
-        return sum(refund.amount_minor for refund in self.refunds if refund.open)
-
-    @property
     def living_attempts(self) -> tuple[Attempt, ...]:
         return tuple(a for c in self.charges for a in c.attempts if a.living)
 
@@ -222,10 +218,6 @@ class Order:
         return self.state in ("fulfilled", "completed", "cancelled", "declined") and not any(
             r.open for r in self.refunds
         )
-
-    @property
-    def open_charge(self) -> Charge | None:
-        return next((charge for charge in self.charges if charge.state == "open"), None)
 
 
 def tab(order: Order) -> str:

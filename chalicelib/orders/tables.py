@@ -261,7 +261,8 @@ def order(order_id: str) -> Order | None:
 def orders_of(account_id: str) -> list[Order]:
     """A16: a consumer's orders, newest first; read whole and sorted in memory, which is cheaper than an index."""
     rows = OrderRow.query(ids.tag(account_id), limit=MAX_OF_ACCOUNT, consistent_read=True)
-    return sorted((_order(row) for row in rows), key=lambda o: (-o.created_at.ms, o.id))
+    own = (_order(row) for row in rows if row.account_id == account_id)
+    return sorted(own, key=lambda o: (-o.created_at.ms, o.id))
 
 
 def due(until: Instant, since: Instant) -> Iterator[str]:
