@@ -218,13 +218,15 @@ def postponed(order: Order, now: Instant) -> Change:
     return Change(replace(order, due_at=now.plus(seconds=RETRY_SECONDS)))
 
 
-def cancelled(order: Order, by: str, now: Instant, event: str = "cancel", mark: str = "") -> Change:
+def cancelled(order: Order, by: str, now: Instant, event: str = "cancel", mark: str = "", note: str = "") -> Change:
     """Ends an order before its service. Paid money follows the policy; the rest of it goes back. `mark` remembers the
     request."""
     quote = cancel_quote(order, now, by)
     paid = order.payment_state == "paid"
     reason = "declined" if event == "decline" and by == "merchant" else by
-    order = replace(moved(order, event), cancel_reason=reason, kept_minor=quote.kept_minor, cancel_mark=mark)
+    order = replace(
+        moved(order, event), cancel_reason=reason, kept_minor=quote.kept_minor, cancel_mark=mark, cancel_note=note
+    )
     if not paid:
         order = told(replace(_void(order, now), payment_state="none"), now, by, "cancelled")
         # Who cancels what was never paid knows it; only somebody else's cancelling is news.

@@ -113,6 +113,7 @@ def _pack(order: Order) -> dict[str, Any]:
         "ds": order.dispute_state,
         "cr": order.cancel_reason,
         "cm": order.cancel_mark,
+        "cn": order.cancel_note,
         "kp": order.kept_minor,
         "x": int(order.extended),
         "rf": [
@@ -193,6 +194,7 @@ def _order(row: OrderRow) -> Order:
         dispute_state=d.get("ds", "none"),
         cancel_reason=d.get("cr", ""),
         cancel_mark=d.get("cm", ""),
+        cancel_note=d.get("cn", ""),
         kept_minor=d.get("kp", 0),
         extended=bool(d.get("x", 0)),
         refunds=tuple(_refund(packed) for packed in d.get("rf", [])),
