@@ -62,8 +62,14 @@ def with_due(order: Order, now: Instant) -> Order:
             # The longer the provider takes, the less often it is asked.
             age = now.since(refund.approved_at) // 1000 if refund.state == "processing" else 0
             times.append(now.plus(seconds=max(RETRY_SECONDS, min(age // 4, ASK_SECONDS))))
+    if not times:
+        return order
     # The sweep has passed everything up to now, so a mark that lies behind would never be met.
-    return replace(order, due_at=max(min(times), now.plus(ms=1))) if times else order
+    wanted = max(min(times), now.plus(ms=1))
+    if now < order.due_at <= wanted and wanted.since(order.due_at) <= RETRY_SECONDS * 1000:
+        # Moving a mark costs two units, and looking a little early costs next to nothing.
+        return order
+    return replace(order, due_at=wanted)
 
 
 def marked_again(order: Order, now: Instant) -> Change | None:

@@ -6,6 +6,7 @@ put-if-absent is the record of idempotency. What conditions look at stands in at
 
 from __future__ import annotations
 
+import base64
 import json
 import zlib
 from collections.abc import Iterable, Iterator
@@ -99,13 +100,17 @@ def _row(order: Order) -> OrderRow:
 
 
 def _pack(order: Order) -> dict[str, Any]:
+    intents = [attempt.intent_id for charge in order.charges for attempt in charge.attempts]
     packed = {
         "ln": [_pack_line(line) for line in order.lines],
-        "ch": [[c.purpose, c.amount_minor, c.state, [_pack_attempt(a) for a in c.attempts]] for c in order.charges],
+        "ch": [
+            [c.purpose, c.amount_minor, c.state, [_pack_attempt(a, order.created_at) for a in c.attempts]]
+            for c in order.charges
+        ],
         "t": [order.terms.cash_minor, order.terms.coupon_minor, order.terms.points_minor, order.terms.commission_bps],
         "cu": order.terms.currency,
         "pl": [list(step) for step in order.policy],
-        "cf": order.confirmation,
+        "cf": "" if order.confirmation == "instant" else order.confirmation,
         "zn": order.zone,
         "rh": order.request_hash,
         "ps": order.payment_state,
@@ -117,16 +122,30 @@ def _pack(order: Order) -> dict[str, Any]:
         "kp": order.kept_minor,
         "x": int(order.extended),
         "rf": [
-            [r.id, r.amount_minor, r.state, r.reason, r.intent_id, r.tries, r.provider_id, r.approved_at.ms]
+            [
+                r.id,
+                r.amount_minor,
+                r.state,
+                r.reason,
+                _place(r, intents),
+                r.tries,
+                r.provider_id,
+                r.approved_at.since(order.created_at),
+            ]
             for r in order.refunds
         ],
         "tl": [_pack_event(event, order.created_at) for event in order.timeline],
         "nt": order.note,
-        "lh": order.last_hash,
+        "lh": base64.b64encode(bytes.fromhex(order.last_hash)).decode(),
         "ea": order.earned_at.ms if order.earned_at else 0,
     }
     # Most orders have no refund, no dispute and no note: what is empty is not stored, so that the row stays in 1 KB.
     return {name: value for name, value in packed.items() if value not in ("", 0, [], "none")}
+
+
+def _place(refund: RefundRecord, intents: list[str]) -> int | str:
+    """A refund's intent by its place among the order's attempts; a provider's id is 27 bytes long."""
+    return intents.index(refund.intent_id) if refund.intent_id in intents else refund.intent_id
 
 
 def _pack_event(event: Event, created_at: Instant) -> str:
@@ -134,9 +153,9 @@ def _pack_event(event: Event, created_at: Instant) -> str:
     return f"{event.event} {event.actor[0]} {event.at.since(created_at):x}"
 
 
-def _event(packed: str, created_ms: int) -> Event:
+def _event(packed: str, created_at: Instant) -> Event:
     name, letter, since = packed.split(" ")
-    return Event(name, Instant(created_ms + int(since, 16)), _ACTORS[letter])
+    return Event(name, created_at.plus(ms=int(since, 16)), _ACTORS[letter])
 
 
 def _pack_line(line: Line) -> list[Any]:
@@ -150,19 +169,32 @@ def _pack_line(line: Line) -> list[Any]:
         line.unit_price_minor,
         [[d.funder, d.id, d.amount_minor] for d in line.discounts],
         line.fulfilment_state,
-        [b.staff_id, b.chair_id, b.starts_at.ms, b.ends_at.ms, b.occupied_from.ms, b.occupied_until.ms] if b else [],
+        _pack_booking(b) if b else [],
     ]
 
 
-def _pack_attempt(a: Attempt) -> list[Any]:
+def _pack_booking(b: Booking) -> list[Any]:
+    """All but the start as distances from it, which are short."""
+    others = (b.ends_at, b.occupied_from, b.occupied_until)
+    return [b.staff_id, b.chair_id, b.starts_at.ms, *(instant.since(b.starts_at) for instant in others)]
+
+
+def _booking(packed: list[Any]) -> Booking:
+    staff_id, chair_id, start_ms, *others = packed
+    start = Instant(start_ms)
+    ends_at, occupied_from, occupied_until = (start.plus(ms=since) for since in others)
+    return Booking(staff_id, chair_id, start, ends_at, occupied_from, occupied_until)
+
+
+def _pack_attempt(a: Attempt, created_at: Instant) -> list[Any]:
     return [
         a.method,
         a.client,
         a.state,
         a.intent_id,
         a.key,
-        a.opened_at.ms,
-        a.checked_at.ms - a.opened_at.ms,
+        a.opened_at.since(created_at),
+        a.checked_at.since(a.opened_at),
         a.received_minor,
         a.charge_ref,
     ]
@@ -172,6 +204,9 @@ def _order(row: OrderRow) -> Order:
     d = row.data
     order_id = f"ord_{row.pk}{row.sk}"
     cash, coupon, points, bps = d["t"]
+    created_at = Instant(int(row.created_ms))
+    charges = tuple(_charge(order_id, i, packed, created_at) for i, packed in enumerate(d.get("ch", [])))
+    intents = [attempt.intent_id for charge in charges for attempt in charge.attempts]
     return Order(
         id=order_id,
         account_id=row.account_id,
@@ -180,13 +215,13 @@ def _order(row: OrderRow) -> Order:
         zone=d["zn"],
         state=row.state,
         lines=tuple(_line(order_id, i, packed) for i, packed in enumerate(d["ln"])),
-        charges=tuple(_charge(order_id, i, packed) for i, packed in enumerate(d.get("ch", []))),
+        charges=charges,
         terms=Terms(currency=d["cu"], cash_minor=cash, coupon_minor=coupon, points_minor=points, commission_bps=bps),
         policy=tuple((step[0], step[1]) for step in d.get("pl", [])),
-        confirmation=d["cf"],
+        confirmation=d.get("cf", "instant"),
         deadline=Instant(row.deadline_ms),
         due_at=Instant(int(row.due_ms)),
-        created_at=Instant(int(row.created_ms)),
+        created_at=created_at,
         request_hash=d["rh"],
         version=row.version,
         payment_state=d.get("ps", "none"),
@@ -197,17 +232,18 @@ def _order(row: OrderRow) -> Order:
         cancel_note=d.get("cn", ""),
         kept_minor=d.get("kp", 0),
         extended=bool(d.get("x", 0)),
-        refunds=tuple(_refund(packed) for packed in d.get("rf", [])),
-        timeline=tuple(_event(packed, int(row.created_ms)) for packed in d.get("tl", [])),
+        refunds=tuple(_refund(packed, intents, created_at) for packed in d.get("rf", [])),
+        timeline=tuple(_event(packed, created_at) for packed in d.get("tl", [])),
         note=d.get("nt", ""),
-        last_hash=d.get("lh", ""),
+        last_hash=base64.b64decode(d.get("lh", "")).hex(),
         earned_at=Instant(d["ea"]) if d.get("ea") else None,
     )
 
 
-def _refund(packed: list[Any]) -> RefundRecord:
-    own_id, amount, state, reason, intent_id, tries, provider_id, approved_ms = packed
-    return RefundRecord(own_id, amount, state, reason, intent_id, tries, provider_id, Instant(approved_ms))
+def _refund(packed: list[Any], intents: list[str], created_at: Instant) -> RefundRecord:
+    own_id, amount, state, reason, place, tries, provider_id, approved = packed
+    intent_id = intents[place] if isinstance(place, int) else place
+    return RefundRecord(own_id, amount, state, reason, intent_id, tries, provider_id, created_at.plus(ms=approved))
 
 
 def _line(order_id: str, index: int, packed: list[Any]) -> Line:
@@ -222,19 +258,18 @@ def _line(order_id: str, index: int, packed: list[Any]) -> Line:
         unit_price_minor=price,
         discounts=tuple(Discount(*discount) for discount in discounts),
         fulfilment_state=state,
-        booking=Booking(booking[0], booking[1], *(Instant(ms) for ms in booking[2:])) if booking else None,
+        booking=_booking(booking) if booking else None,
     )
 
 
-def _charge(order_id: str, index: int, packed: list[Any]) -> Charge:
+def _charge(order_id: str, index: int, packed: list[Any], created_at: Instant) -> Charge:
     purpose, amount, state, attempts = packed
     own_id = charge_id(order_id, index)
-    return Charge(
-        own_id, purpose, amount, state, tuple(_attempt(order_id, own_id, i + 1, a) for i, a in enumerate(attempts))
-    )
+    found = (_attempt(order_id, own_id, i + 1, a, created_at) for i, a in enumerate(attempts))
+    return Charge(own_id, purpose, amount, state, tuple(found))
 
 
-def _attempt(order_id: str, charge: str, ordinal: int, packed: list[Any]) -> Attempt:
+def _attempt(order_id: str, charge: str, ordinal: int, packed: list[Any], created_at: Instant) -> Attempt:
     method, client, state, intent_id, key, opened, checked, received, ref = packed
     return Attempt(
         id=attempt_id(order_id, charge, ordinal, method),
@@ -244,8 +279,8 @@ def _attempt(order_id: str, charge: str, ordinal: int, packed: list[Any]) -> Att
         state=state,
         intent_id=intent_id,
         key=key,
-        opened_at=Instant(opened),
-        checked_at=Instant(opened + checked),
+        opened_at=created_at.plus(ms=opened),
+        checked_at=created_at.plus(ms=opened + checked),
         received_minor=received,
         charge_ref=ref,
     )
