@@ -2,6 +2,7 @@
 
 from chalice.app import Chalice
 
+from chalicelib.booking import handlers as booking_jobs
 from chalicelib.booking import routes as booking
 from chalicelib.catalog import routes as catalog
 from chalicelib.fulfilment import routes as fulfilment
@@ -27,6 +28,7 @@ for blueprint in (
     belongings.router.blueprint,
     catalog.router.blueprint,
     booking.router.blueprint,
+    booking_jobs.blueprint,
     orders.router.blueprint,
     orders_jobs.blueprint,
     fulfilment.router.blueprint,

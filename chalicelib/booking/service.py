@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -14,6 +15,7 @@ from chalicelib.catalog.model import (
     MAX_HORIZON_DAYS,
     Offer,
     Option,
+    ShopNotFound,
     ShopPage,
     Staff,
     StaffCannotServe,
@@ -169,7 +171,7 @@ def release(tx: Transaction, order_id: str, blocks: Sequence[Block]) -> None:
 
 def note_days(ctx: Context, shop_id: str, blocks: Sequence[Block]) -> None:
     """Tells search until when the touched days can still be booked. Best effort after a commit: the next booking of the
-    day repairs what a crash left out."""
+    day, or the night's `repair_notes`, repairs what a crash left out."""
     try:
         page = catalog.shop_page(ctx, shop_id, consistent=False)
         for day in sorted({day for block in blocks for day in model.quanta_of(block.begin, block.end, block.zone)}):
@@ -199,6 +201,21 @@ def note_day(ctx: Context, page: ShopPage, day: date) -> None:
             return
 
 
+def repair_notes(ctx: Context) -> int:
+    """Looks again at every noted day from today on, and corrects notes that a crash left behind. Returns how many days
+    of shops it looked at; a shop that is not open to the public is left alone."""
+    count = 0
+    for city in catalog.cities(ctx):
+        today = ctx.now.local_date(city.zone)
+        for ahead in range(MAX_HORIZON_DAYS + 1):
+            day = today + timedelta(days=ahead)
+            for shop_id in search.noted_shops(city.code, day):
+                with suppress(ShopNotFound):
+                    note_day(ctx, catalog.shop_page(ctx, shop_id), day)
+                    count += 1
+    return count
+
+
 def _days_touched(page: ShopPage, services: Iterable[Service], days: Iterable[date]) -> set[date]:
     """The local days that services starting on `days` can reach into: more than those only around midnight."""
     found = set(days)
@@ -212,9 +229,3 @@ def _days_touched(page: ShopPage, services: Iterable[Service], days: Iterable[da
                     block = model.block_of(offer, page.shop, staff.id, "", start, minutes)
                     found |= set(model.quanta_of(block.begin, block.end, page.shop.zone))
     return found
-
-
-def orders_of_day(shop_id: str, day: date) -> list[str]:
-    """The orders that hold a slot of a shop's local day, in order of time (A14)."""
-    found = tables.day(shop_id, day).orders
-    return [order_id for (_, _), order_id in sorted(found.items(), key=lambda item: (item[0][1], item[0][0]))]

@@ -198,10 +198,13 @@ def _refund_failed(order: Order, record: RefundRecord, now: Instant, provider: s
 
 
 def expired(order: Order, now: Instant) -> Change:
-    """The hold ran out. The caller has made sure that the provider cannot be paid any more, or has waited enough."""
+    """The hold ran out. The caller has made sure that the provider cannot be paid any more, or has waited enough.
+
+    No news: whoever left without paying needs no text about it.
+    """
     order = replace(moved(order, "expire"), cancel_reason="timeout", payment_state="none")
     order = told(_void(order, now), now, "system", "expired")
-    return Change(with_due(order, now), news=("order.cancelled",), releases=True)
+    return Change(with_due(order, now), releases=True)
 
 
 def extended(order: Order, now: Instant, clocks: Clocks) -> Change:
@@ -215,16 +218,19 @@ def postponed(order: Order, now: Instant) -> Change:
     return Change(replace(order, due_at=now.plus(seconds=RETRY_SECONDS)))
 
 
-def cancelled(order: Order, by: str, now: Instant, event: str = "cancel", mark: str = "") -> Change:
+def cancelled(order: Order, by: str, now: Instant, event: str = "cancel", mark: str = "", note: str = "") -> Change:
     """Ends an order before its service. Paid money follows the policy; the rest of it goes back. `mark` remembers the
     request."""
     quote = cancel_quote(order, now, by)
     paid = order.payment_state == "paid"
     reason = "declined" if event == "decline" and by == "merchant" else by
-    order = replace(moved(order, event), cancel_reason=reason, kept_minor=quote.kept_minor, cancel_mark=mark)
+    order = replace(
+        moved(order, event), cancel_reason=reason, kept_minor=quote.kept_minor, cancel_mark=mark, cancel_note=note
+    )
     if not paid:
         order = told(replace(_void(order, now), payment_state="none"), now, by, "cancelled")
-        return Change(with_due(order, now), news=("order.cancelled",), releases=True)
+        # Who cancels what was never paid knows it; only somebody else's cancelling is news.
+        return Change(with_due(order, now), news=() if by == "customer" else ("order.cancelled",), releases=True)
     order = told(order, now, by, {"decline": "declined", "no_show": "no_show"}.get(event, "cancelled"))
     change = _given_back(order, quote.refund_minor, quote.kept_minor, event, now)
     news = "order.declined" if event == "decline" else "order.cancelled"

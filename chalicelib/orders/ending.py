@@ -14,7 +14,7 @@ from chalicelib.runtime.context import Context
 _TRIES = 4
 
 
-def cancel(ctx: Context, order: Order, by: str, mark: str = "") -> Order:
+def cancel(ctx: Context, order: Order, by: str, mark: str = "", note: str = "") -> Order:
     """Ends an order before its service. `by` is customer, merchant or operator; money follows the policy.
 
     An order that waits for payment is closed at the provider first. Raises CancelTooLate, PaymentProcessing,
@@ -35,13 +35,13 @@ def cancel(ctx: Context, order: Order, by: str, mark: str = "") -> Order:
             if outcome == "paid":
                 continue
         try:
-            return saving.write(ctx, order, decisions.cancelled(order, by, ctx.now, mark=mark))
+            return saving.write(ctx, order, decisions.cancelled(order, by, ctx.now, mark=mark, note=note))
         except Changed:
             order = saving.change(ctx, order.id, lambda _: None)
     raise Unavailable(retry_after_seconds=1)
 
 
-def decline(ctx: Context, order_id: str, by: str, mark: str = "") -> Order:
+def decline(ctx: Context, order_id: str, by: str, mark: str = "", note: str = "") -> Order:
     """The merchant says no, or says nothing in time: everything goes back. Raises InvalidTransition, and
     IdempotencyKeyReused for another request under the key in `mark`."""
 
@@ -49,7 +49,7 @@ def decline(ctx: Context, order_id: str, by: str, mark: str = "") -> Order:
         repeats(order.cancel_mark, mark)
         if order.state == "declined":
             return None
-        return decisions.cancelled(order, by, ctx.now, "decline", mark)
+        return decisions.cancelled(order, by, ctx.now, "decline", mark, note)
 
     return saving.change(ctx, order_id, decide)
 

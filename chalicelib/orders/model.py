@@ -150,7 +150,8 @@ class Order:
 
     `deadline` is when the present state ends by itself: the hold of a pending order, the merchant's time to accept a
     paid one, the day on which a fulfilled one is closed. `due_at` is when the sweep looks at it next. `last_hash` is
-    the hash of its newest journal entry. `cancel_mark` is the `request_mark` of the request that ended it.
+    the hash of its newest journal entry. `cancel_mark` is the `request_mark` of the request that ended it, and
+    `cancel_note` what was said with it.
     """
 
     id: str
@@ -174,6 +175,7 @@ class Order:
     dispute_state: str = "none"
     cancel_reason: str = ""
     cancel_mark: str = ""
+    cancel_note: str = ""
     kept_minor: int = 0
     extended: bool = False
     refunds: tuple[RefundRecord, ...] = ()
@@ -209,10 +211,6 @@ class Order:
         return sum(refund.amount_minor for refund in self.refunds if refund.state == "succeeded")
 
     @property
-    def pending_refund_minor(self) -> int:
-        return sum(refund.amount_minor for refund in self.refunds if refund.open)
-
-    @property
     def living_attempts(self) -> tuple[Attempt, ...]:
         return tuple(a for c in self.charges for a in c.attempts if a.living)
 
@@ -222,10 +220,6 @@ class Order:
         return self.state in ("fulfilled", "completed", "cancelled", "declined") and not any(
             r.open for r in self.refunds
         )
-
-    @property
-    def open_charge(self) -> Charge | None:
-        return next((charge for charge in self.charges if charge.state == "open"), None)
 
 
 def tab(order: Order) -> str:

@@ -236,7 +236,7 @@ def quote_cancel(call: Call) -> Answer:
 )
 def cancel_order(call: Call) -> Answer:
     order = service.own(call.ctx, call.id("order_id", "ord"))
-    ended = ending.cancel(call.ctx, order, "customer", _mark(call))
+    ended = ending.cancel(call.ctx, order, "customer", _mark(call), call.body.reason)
     return Answer(present(call.ctx, ended), version=ended.version, replayed=ended.version == order.version)
 
 
@@ -298,7 +298,7 @@ def accept_order(call: Call) -> Answer:
 )
 def decline_order(call: Call) -> Answer:
     order = service.of_merchant(call.ctx, call.id("order_id", "ord"))
-    after = ending.decline(call.ctx, order.id, "merchant", _mark(call))
+    after = ending.decline(call.ctx, order.id, "merchant", _mark(call), call.body.reason)
     return Answer(present(call.ctx, after), version=after.version, replayed=after.version == order.version)
 
 
@@ -313,7 +313,7 @@ def decline_order(call: Call) -> Answer:
 )
 def cancel_merchant_order(call: Call) -> Answer:
     order = service.of_merchant(call.ctx, call.id("order_id", "ord"))
-    after = ending.cancel(call.ctx, order, "merchant", _mark(call))
+    after = ending.cancel(call.ctx, order, "merchant", _mark(call), call.body.reason)
     return Answer(present(call.ctx, after), version=after.version, replayed=after.version == order.version)
 
 

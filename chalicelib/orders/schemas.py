@@ -169,6 +169,7 @@ class OrderOut(Output):
     refund_state: str
     dispute_state: str
     cancel_reason: str | None
+    cancel_note: str | None
     tab: str
     hold_expires_at: str | None
     server_time: str
@@ -316,6 +317,7 @@ def order_out(order: Order, now: str, names: Names) -> OrderOut:
         refund_state=order.refund_state,
         dispute_state=order.dispute_state,
         cancel_reason=order.cancel_reason or None,
+        cancel_note=order.cancel_note or None,
         tab=tab(order),
         hold_expires_at=str(order.deadline) if order.state == "pending_payment" else None,
         server_time=now,

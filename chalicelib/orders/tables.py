@@ -118,6 +118,7 @@ def _pack(order: Order) -> dict[str, Any]:
         "ds": order.dispute_state,
         "cr": order.cancel_reason,
         "cm": order.cancel_mark,
+        "cn": order.cancel_note,
         "kp": order.kept_minor,
         "x": int(order.extended),
         "rf": [
@@ -228,6 +229,7 @@ def _order(row: OrderRow) -> Order:
         dispute_state=d.get("ds", "none"),
         cancel_reason=d.get("cr", ""),
         cancel_mark=d.get("cm", ""),
+        cancel_note=d.get("cn", ""),
         kept_minor=d.get("kp", 0),
         extended=bool(d.get("x", 0)),
         refunds=tuple(_refund(packed, intents, created_at) for packed in d.get("rf", [])),
@@ -296,7 +298,8 @@ def order(order_id: str) -> Order | None:
 def orders_of(account_id: str) -> list[Order]:
     """A16: a consumer's orders, newest first; read whole and sorted in memory, which is cheaper than an index."""
     rows = OrderRow.query(ids.tag(account_id), limit=MAX_OF_ACCOUNT, consistent_read=True)
-    return sorted((_order(row) for row in rows), key=lambda o: (-o.created_at.ms, o.id))
+    own = (_order(row) for row in rows if row.account_id == account_id)
+    return sorted(own, key=lambda o: (-o.created_at.ms, o.id))
 
 
 def due(until: Instant, since: Instant) -> Iterator[str]:

@@ -58,6 +58,11 @@ def noted(city: str, day: date, shop_id: str) -> Note | None:
     return tables.note(city, day, shop_id)
 
 
+def noted_shops(city: str, day: date) -> list[str]:
+    """The shops of a city whose day booking has noted."""
+    return sorted(tables.notes_of_day(city, day))
+
+
 def note_day(
     ctx: Context, *, shop_id: str, city: str, day: date, bookable_until: Instant | None, revision: int
 ) -> bool:

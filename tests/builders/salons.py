@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chalicelib.catalog import service
-from chalicelib.catalog.hours import every_day
+from chalicelib.catalog.hours import Hours, every_day
 from chalicelib.catalog.model import Category, Chair, City, Merchant, Offer, Shop, ShopPage, Staff
 from chalicelib.kernel import ids
 from chalicelib.kernel.geo import Point
@@ -31,9 +31,18 @@ MADE: list[str] = []
 
 
 def salon(
-    *, staff: int = 2, chairs: int = 0, commission_bps: int = 1200, zone: str = "Asia/Shanghai", **offer: Any
+    *,
+    staff: int = 2,
+    chairs: int = 0,
+    commission_bps: int = 1200,
+    zone: str = "Asia/Shanghai",
+    hours: Hours = every_day((0, 1440)),  # noqa: B008  # a frozen value
+    **offer: Any,
 ) -> Salon:
-    """Stored and on the shelf; keywords change the offer (price_minor, duration_minutes, policy, confirmation, …)."""
+    """Stored and on the shelf; further keywords change the offer (price_minor, duration_minutes, policy, …).
+
+    The shop's name ends with its own id, so that a search can ask for it alone.
+    """
     ctx = identity.context()
     service.put_city(
         ctx, City("sha", {"zh-CN": "上海", "en": "Shanghai"}, Point(31.2304, 121.4737), 60_000, zone, "CNY")
@@ -51,12 +60,12 @@ def salon(
         id=shop_id,
         merchant_id=merchant.id,
         city="sha",
-        name={"zh-CN": "剪刀手", "en": "Scissor Hands"},
+        name={"zh-CN": "剪刀手", "en": f"Scissor Hands {shop_id[-8:]}"},
         category="hair",
         address={"zh-CN": "南京西路 1 号", "en": "1 West Nanjing Road"},
         position=Point(31.2304, 121.4737),
         zone=zone,
-        hours=every_day((0, 1440)),
+        hours=hours,
         currency="CNY",
         created_at=ctx.now,
         chairs=seats,

@@ -421,6 +421,15 @@ def test_what_is_quoted_for_a_cancel_is_what_is_given_back(minutes_before: int, 
     assert (equation["merchant"], equation["platform"]) == (kept - kept * 12 // 100, kept * 12 // 100)
 
 
+def test_what_is_said_with_a_cancel_is_kept_for_both_sides() -> None:
+    """The merchant may want to know why."""
+    visit = build.booked()
+    reply = visit.customer.client.post(f"/v1/orders/{visit.id}/cancel", {"reason": "rain 下雨"}, key="why-1")
+    assert build.expect(reply, 200)["cancel_note"] == "rain 下雨"
+    seen = visit.salon.owner.client.get(f"/v1/merchant/orders/{visit.id}")
+    assert build.expect(seen, 200)["cancel_note"] == "rain 下雨"
+
+
 def test_a_merchant_who_cancels_gives_everything_back() -> None:
     """Also minutes before the start; the slot is free again."""
     visit = build.paid()

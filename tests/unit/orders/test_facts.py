@@ -35,7 +35,7 @@ class Play:
         return self.books.order
 
     def open(self, number: int) -> None:
-        charge = self.order.open_charge
+        charge = next((c for c in self.order.charges if c.state == "open"), None)
         known = {a.intent_id for c in self.order.charges for a in c.attempts}
         if charge is not None and self.order.state == "pending_payment" and f"pi_{number}" not in known:
             attempt = plain.attempt(self.order, len(charge.attempts) + 1)

@@ -1,0 +1,20 @@
+"""What booking does when nobody asks: the night's look at what search was told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chalice.app import Blueprint
+
+from chalicelib.booking import service
+from chalicelib.runtime import entry
+from chalicelib.runtime.context import Context
+
+blueprint = Blueprint(__name__)
+
+
+@blueprint.schedule("cron(30 19 * * ? *)", name="build_search")
+@entry.schedule("build_search", lease_seconds=600)
+def build_search(ctx: Context) -> dict[str, Any]:
+    """Corrects what search knows of days that have bookings."""
+    return {"days_of_shops": service.repair_notes(ctx)}

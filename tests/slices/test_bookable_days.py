@@ -1,0 +1,58 @@
+"""`bookable_on` and bookings: what search says of a day follows what is taken on it."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+from chalicelib.catalog.hours import every_day
+from chalicelib.search import service as search
+from chalicelib.search import tables
+from chalicelib.search.model import Note
+from tests import world
+from tests.builders import orders as build
+from tests.builders import salons
+from tests.client import Client
+
+
+def found(salon: salons.Salon, day: date) -> bool:
+    """Whether search shows the salon for a day; the name is its own, so that other tests' shops do not matter."""
+    reply = Client().get(f"/v1/search?city=sha&limit=100&bookable_on={day}&q={salon.shop.id[-8:]}")
+    assert reply.status == 200, reply.text
+    return salon.shop.id in [item["shop_id"] for item in reply.json["items"]]
+
+
+def short_day() -> salons.Salon:
+    """One stylist, and one hour a day in which exactly one haircut fits."""
+    return salons.salon(staff=1, hours=every_day((600, 660)), duration_minutes=60)
+
+
+def in_two_days(salon: salons.Salon) -> date:
+    return world.now().local_date(salon.shop.zone) + timedelta(days=2)
+
+
+def test_a_day_leaves_the_search_with_its_last_free_start_and_comes_back_when_it_is_given_back() -> None:
+    """The note is written when the booking stands, and again when it is cancelled."""
+    salon = short_day()
+    day = in_two_days(salon)
+    assert found(salon, day)
+    visit = build.booked(salon)
+    assert not found(salon, day)
+    assert found(salon, day + timedelta(days=1))
+    visit.cancel()
+    assert found(salon, day)
+
+
+def test_the_night_repairs_a_note_that_a_crash_left_behind() -> None:
+    """A process died after it gave a slot back and before it told search."""
+    salon = short_day()
+    day = in_two_days(salon)
+    build.booked(salon).cancel()
+    noted = search.noted("sha", day, salon.shop.id)
+    assert noted is not None
+    # As it was before the slot was given back.
+    tables.NoteRow(f"sha#{day:%Y%m%d}", salon.shop.id).delete()
+    assert tables.put_note("sha", day, salon.shop.id, Note(None, noted.revision - 1))
+    world.advance(seconds=3)
+    assert not found(salon, day)
+    assert world.run_schedule("build_search")["days_of_shops"] >= 1
+    assert found(salon, day)
