@@ -72,6 +72,10 @@ class Visit:
         """What the timeline tells, in order."""
         return [event["event"] for event in self.read()["timeline"]]
 
+    def refunds(self) -> list[tuple[str, int, str]]:
+        """(reason, minor units, state) of each refund as it stands now."""
+        return [(one["reason"], one["amount"]["amount_minor"], one["state"]) for one in self.read()["refunds"]]
+
     def stored(self) -> Order:
         found = tables.order(self.id)
         assert found is not None
@@ -153,6 +157,23 @@ def stray_intent(order: Order, ordinal: int = 1, *, method: str = "alipay", amou
         )
     )
     return own_id
+
+
+def relay() -> int:
+    """What the sweeper of news sends again when they have stood for a minute."""
+    world.advance(seconds=61)
+    return int(world.run_schedule("relay_outbox")["relayed"])
+
+
+def place(customer: Person, quote_id: str, key: str = "", **body: Any) -> Any:
+    """The reply to an attempt to place a quoted order."""
+    return customer.client.post("/v1/orders", {"quote_id": quote_id, **body}, key=key or secrets.token_hex(8))
+
+
+def taken(salon: salons.Salon) -> int:
+    """How many starts of the day are gone for one person at least."""
+    whole = len(salon.staff)
+    return sum(whole - slot["remaining"] for slot in free_slots(salon))
 
 
 def midnight(salon: salons.Salon, days_ahead: int) -> str:

@@ -1,8 +1,7 @@
-"""Orders through the whole app: quote, hold, place, expire, cancel, accept; each row of the order's state table."""
+"""Orders through the whole app: quoted, placed and held, listed; how they end stands in `test_ending`."""
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import replace
 from typing import Any
 
@@ -17,16 +16,6 @@ from tests.builders import orders as build
 from tests.builders.orders import expect
 
 pytestmark = pytest.mark.usefixtures("sound")
-
-
-def place(customer: Any, quote_id: str, key: str = "", **body: Any) -> Any:
-    return customer.client.post("/v1/orders", {"quote_id": quote_id, **body}, key=key or secrets.token_hex(8))
-
-
-def taken(salon: salons.Salon) -> int:
-    """How many starts of the day are gone for one person at least."""
-    whole = len(salon.staff)
-    return sum(whole - slot["remaining"] for slot in build.free_slots(salon))
 
 
 # ---------------------------------------------------------------------------------------------- the whole way
@@ -84,9 +73,9 @@ def test_a_quote_that_somebody_touched_is_invalid() -> None:
     made = build.quote(shop, customer, build.free_slots(shop)[0]["starts_at"])["id"]
     bad = [made[:at] + ("A" if made[at] != "A" else "B") + made[at + 1 :] for at in range(4, len(made) - 1, 37)]
     for forged in [*bad, "quo_", "quo_!!!!!", made[4:], made + "AAAA", "quo_" + "é" * 20]:
-        reply = place(customer, forged)
+        reply = build.place(customer, forged)
         assert (reply.status, reply.code) in ((422, "quote_invalid"), (422, "invalid_request")), forged
-    reply = place(identity.person(), made)
+    reply = build.place(identity.person(), made)
     assert (reply.status, reply.code) == (422, "quote_invalid")
 
 
@@ -96,10 +85,10 @@ def test_a_quote_expires_after_ten_minutes() -> None:
     slots = build.free_slots(shop)
     made = build.quote(shop, customer, slots[0]["starts_at"])
     world.advance(minutes=9, seconds=50)
-    expect(place(customer, made["id"]), 201)
+    expect(build.place(customer, made["id"]), 201)
     other = build.quote(shop, customer, slots[4]["starts_at"])
     world.advance(minutes=10)
-    reply = place(customer, other["id"])
+    reply = build.place(customer, other["id"])
     assert (reply.status, reply.code) == (410, "quote_expired")
 
 
@@ -111,12 +100,12 @@ def test_a_quote_does_not_survive_a_change_of_what_it_quoted() -> None:
     from chalicelib.kernel.money import Money
 
     catalog.put_offer(ctx, replace(shop.offer, price=Money(9_900, "CNY"), version=2))
-    reply = place(customer, made["id"])
+    reply = build.place(customer, made["id"])
     assert (reply.status, reply.code) == (409, "quote_changed")
     again = build.quote(shop, customer, build.free_slots(shop)[0]["starts_at"])
     assert again["total"]["amount_minor"] == 9_900
     catalog.put_shop(ctx, replace(shop.shop, state="suspended", version=2))
-    reply = place(customer, again["id"])
+    reply = build.place(customer, again["id"])
     assert (reply.status, reply.code) == (409, "quote_changed")
     catalog.put_shop(ctx, replace(shop.shop, version=3))
 
@@ -128,15 +117,15 @@ def test_the_same_key_is_the_same_order_even_when_its_quote_is_old_and_its_slot_
     """201 again, marked as a replay, with the order as it is now; another body is refused."""
     shop, customer = salons.salon(staff=1), identity.person()
     made = build.quote(shop, customer, build.free_slots(shop)[0]["starts_at"])
-    first = expect(place(customer, made["id"], "key-1"), 201)
-    again = place(customer, made["id"], "key-1")
+    first = expect(build.place(customer, made["id"], "key-1"), 201)
+    again = build.place(customer, made["id"], "key-1")
     assert (again.status, again.headers["Idempotent-Replayed"], again.json["id"]) == (201, "true", first["id"])
-    other = place(customer, made["id"], "key-1", note="hurry")
+    other = build.place(customer, made["id"], "key-1", note="hurry")
     assert (other.status, other.code) == (422, "idempotency_key_reused")
     build.sweep(minutes=16)
-    late = place(customer, made["id"], "key-1")
+    late = build.place(customer, made["id"], "key-1")
     assert (late.status, late.headers["Idempotent-Replayed"], late.json["state"]) == (201, "true", "cancelled")
-    late = place(customer, made["id"], "key-1", note="hurry")
+    late = build.place(customer, made["id"], "key-1", note="hurry")
     assert (late.status, late.code) == (422, "idempotency_key_reused")
 
 
@@ -147,7 +136,7 @@ def test_another_person_with_the_same_key_gets_an_order_of_their_own() -> None:
     found = set()
     for _ in range(2):
         customer = identity.person()
-        found.add(expect(place(customer, build.quote(shop, customer, start)["id"], "k"), 201)["id"])
+        found.add(expect(build.place(customer, build.quote(shop, customer, start)["id"], "k"), 201)["id"])
     assert len(found) == 2
 
 
@@ -157,7 +146,7 @@ def test_a_taken_slot_is_refused_with_the_three_nearest() -> None:
     slots = build.free_slots(shop)
     build.booked(shop, starts_at=slots[6]["starts_at"])
     customer = identity.person()
-    reply = place(customer, build.quote(shop, customer, slots[6]["starts_at"])["id"])
+    reply = build.place(customer, build.quote(shop, customer, slots[6]["starts_at"])["id"])
     assert (reply.status, reply.code) == (409, "slot_taken")
     offered = [one["starts_at"] for one in reply.json["alternatives"]]
     # An hour's service on a half-hour grid: its neighbours on both sides overlap it.
@@ -170,7 +159,7 @@ def test_a_start_that_is_not_offered_is_unavailable_and_not_taken() -> None:
     shop, customer = salons.salon(), identity.person()
     start = build.free_slots(shop)[0]["starts_at"]
     for wrong in (start.replace(":00.000Z", ":07.000Z"), "2026-01-01T00:00:00.000Z", build.midnight(shop, 60)):
-        reply = place(customer, build.quote(shop, customer, wrong)["id"])
+        reply = build.place(customer, build.quote(shop, customer, wrong)["id"])
         assert (reply.status, reply.code) == (409, "slot_unavailable"), wrong
 
 
@@ -186,7 +175,7 @@ def test_any_staff_goes_to_the_least_busy_and_ends_when_all_are_taken() -> None:
     third = build.booked(shop, starts_at=slots[20]["starts_at"])
     assert third.order["booking"]["staff_id"] == shop.staff[0].id
     customer = identity.person()
-    reply = place(customer, build.quote(shop, customer, slots[20]["starts_at"])["id"])
+    reply = build.place(customer, build.quote(shop, customer, slots[20]["starts_at"])["id"])
     assert (reply.status, reply.code) == (409, "slot_taken")
 
 
@@ -198,7 +187,7 @@ def test_a_stylist_without_a_chair_is_no_slot() -> None:
     visit = build.booked(shop, starts_at=slots[0]["starts_at"])
     assert visit.stored().lines[0].booking.chair_id == shop.shop.chairs[0].id
     customer = identity.person()
-    reply = place(customer, build.quote(shop, customer, slots[0]["starts_at"])["id"])
+    reply = build.place(customer, build.quote(shop, customer, slots[0]["starts_at"])["id"])
     assert (reply.status, reply.code) == (409, "slot_taken")
 
 
@@ -213,27 +202,27 @@ def test_a_visit_of_several_lines_is_held_whole_or_not_at_all() -> None:
     shop, customer = salons.salon(staff=2), identity.person()
     slots = [slot["starts_at"] for slot in build.free_slots(shop)]
     build.booked(shop, starts_at=slots[2], staff_id=shop.staff[1].id)
-    before = taken(shop)
+    before = build.taken(shop)
     made = visit_of(shop, customer, (slots[0], 0), (slots[2], 1))
     assert made["total"]["amount_minor"] == 25_600
-    reply = place(customer, made["id"])
+    reply = build.place(customer, made["id"])
     assert (reply.status, reply.code) == (409, "slot_taken")
-    assert taken(shop) == before
-    order = expect(place(customer, visit_of(shop, customer, (slots[0], 0), (slots[2], 0))["id"]), 201)
+    assert build.taken(shop) == before
+    order = expect(build.place(customer, visit_of(shop, customer, (slots[0], 0), (slots[2], 0))["id"]), 201)
     assert len(order["lines"]) == 2
     visit = build.Visit(shop, customer, order)
     visit.pay()
     visit.cancel()
     world.settle_down()
     assert visit.read()["refund_state"] == "full"
-    assert taken(shop) == before
+    assert build.taken(shop) == before
 
 
 def test_a_visit_cannot_want_one_person_twice_at_once() -> None:
     """Its own lines are in each other's way like anybody's."""
     shop, customer = salons.salon(staff=2), identity.person()
     slots = [slot["starts_at"] for slot in build.free_slots(shop)]
-    reply = place(customer, visit_of(shop, customer, (slots[4], 0), (slots[5], 0))["id"])
+    reply = build.place(customer, visit_of(shop, customer, (slots[4], 0), (slots[5], 0))["id"])
     assert (reply.status, reply.code) == (409, "slot_taken")
     offered = [one["starts_at"] for one in reply.json["alternatives"]]
     assert not {slots[3], slots[4], slots[5]} & set(offered)
@@ -244,7 +233,7 @@ def test_alternatives_from_the_days_around_know_the_visits_own_lines() -> None:
     none of them."""
     shop, customer = salons.salon(staff=1, duration_minutes=720, slot_step_minutes=240), identity.person()
     slots = [slot["starts_at"] for slot in build.free_slots(shop, 3)]
-    reply = place(customer, visit_of(shop, customer, (slots[1], 0), (slots[2], 0))["id"])
+    reply = build.place(customer, visit_of(shop, customer, (slots[1], 0), (slots[2], 0))["id"])
     assert (reply.status, reply.code) == (409, "slot_taken")
     own = Instant.parse(slots[1])
     away = [abs(Instant.parse(one["starts_at"]).since(own)) for one in reply.json["alternatives"]]
@@ -274,235 +263,6 @@ def test_an_order_that_costs_nothing_may_still_wait_for_the_merchant() -> None:
     assert visit.order["state"] == "paid"
     build.sweep(minutes=24 * 60 + 1)
     assert (visit.read()["state"], visit.order["cancel_reason"]) == ("declined", "timeout")
-
-
-# ---------------------------------------------------------------------------------------------- expiry
-
-
-def test_a_hold_expires_and_its_intent_can_no_longer_be_paid() -> None:
-    """The intent is cancelled first; then the slot is free, and somebody else takes it."""
-    visit = build.booked()
-    attempt = visit.open_payment()
-    start = visit.order["booking"]["starts_at"]
-    build.sweep(minutes=14)
-    assert visit.read()["state"] == "pending_payment"
-    build.sweep(minutes=1)
-    assert (visit.read()["state"], visit.order["cancel_reason"]) == ("cancelled", "timeout")
-    intent = next(one for one in world.book("payment_intent") if one["metadata"]["attempt_id"] == attempt["attempt_id"])
-    assert intent["status"] == "canceled"
-    assert visit.order["charges"][0]["state"] == "void"
-    staff_id = visit.order["booking"]["staff_id"]
-    again = build.booked(visit.salon, starts_at=start, staff_id=staff_id)
-    assert again.order["state"] == "pending_payment"
-    reply = visit.customer.client.post(f"/v1/orders/{visit.id}/payments", {"method": "card"}, key="late")
-    assert (reply.status, reply.code) == (410, "hold_expired")
-
-
-def test_a_hold_whose_time_is_over_cannot_be_paid_before_the_sweep_either() -> None:
-    """The clock decides whether an attempt may begin; only the sweep frees the slot."""
-    visit = build.booked()
-    world.advance(minutes=15)
-    reply = visit.customer.client.post(f"/v1/orders/{visit.id}/payments", {"method": "card"}, key="late")
-    assert (reply.status, reply.code) == (410, "hold_expired")
-    customer = identity.person()
-    made = build.quote(visit.salon, customer, visit.order["booking"]["starts_at"], visit.order["booking"]["staff_id"])
-    assert place(customer, made["id"]).code == "slot_taken"
-    build.sweep()
-
-
-def test_a_hold_waits_five_minutes_for_a_silent_provider_and_no_longer() -> None:
-    """Then the place goes back all the same."""
-    visit = build.booked()
-    visit.open_payment()
-    world.advance(minutes=15)
-    with world.provider_answers(503):
-        for _ in range(5):
-            assert visit.read()["state"] == "pending_payment"
-            assert world.run_schedule("sweep")
-            world.advance(minutes=1)
-        world.run_schedule("sweep")
-    assert visit.read()["state"] == "cancelled"
-    # Nobody could end the intent then; whoever still opens it pays, and gets the place or the money back.
-    world.payer_does(visit.stored().charges[0].attempts[0].id, "succeed")
-    world.settle_down()
-    assert visit.read()["state"] == "confirmed"
-
-
-def test_a_provider_that_refuses_to_end_an_intent_holds_nobody_for_ever() -> None:
-    """An intent that it does not know any more counts as silence."""
-    visit = build.booked()
-    visit.open_payment()
-    world.advance(minutes=20)
-    with world.provider_answers(400, on="/v1/payment_intents"):
-        world.run_schedule("sweep")
-    assert visit.read()["state"] == "cancelled"
-    assert visit.stored().terminal
-    world.payer_does(visit.stored().charges[0].attempts[0].id, "succeed")
-    world.settle_down()
-
-
-def test_a_payment_under_way_extends_the_hold_once_and_is_released_at_half_an_hour() -> None:
-    """The money that lands later revives the order, because the place is still free."""
-    visit = build.booked()
-    world.payer_does(visit.open_payment()["attempt_id"], "delay", seconds=3600)
-    world.settle_down()
-    assert build.sweep(minutes=15)["extended"] >= 1
-    order = visit.read()
-    assert (order["state"], order["timeline"][-1]["event"]) == ("pending_payment", "hold_extended")
-    build.sweep(minutes=14)
-    assert visit.read()["state"] == "pending_payment"
-    build.sweep(minutes=2)
-    assert visit.read()["state"] == "cancelled"
-    build.sweep(minutes=30)
-    assert (visit.read()["state"], visit.order["payment_state"]) == ("confirmed", "paid")
-
-
-def test_a_payment_under_way_that_lands_within_the_extension_confirms() -> None:
-    """What the extension is for."""
-    visit = build.booked()
-    world.payer_does(visit.open_payment()["attempt_id"], "delay", seconds=1000)
-    world.settle_down()
-    build.sweep(minutes=15)
-    build.sweep(minutes=3)
-    assert visit.read()["state"] == "confirmed"
-
-
-def test_a_sweep_that_was_away_for_hours_forgets_nobody() -> None:
-    """Extension, postponement and refunds leave marks ahead of the sweep, however late it comes."""
-    visit = build.booked()
-    world.payer_does(visit.open_payment()["attempt_id"], "delay", seconds=20_000)
-    world.settle_down()
-    build.sweep(minutes=120)
-    build.sweep(minutes=1)
-    assert visit.read()["state"] == "cancelled"
-    build.sweep(minutes=300)
-    assert visit.read()["state"] == "confirmed"
-
-
-# ---------------------------------------------------------------------------------------------- cancelling
-
-
-def test_cancelling_before_payment_frees_the_slot_and_ends_the_intent() -> None:
-    """Nothing was paid, nothing goes back; a second cancel is the same answer."""
-    visit = build.booked()
-    visit.open_payment()
-    order = visit.cancel()
-    assert (order["state"], order["cancel_reason"], order["refunds"]) == ("cancelled", "customer", [])
-    assert visit.cancel()["version"] == order["version"]
-
-
-def test_cancelling_while_money_is_moving_has_to_wait() -> None:
-    """409 payment_processing; when it then fails, the cancel goes through."""
-    visit = build.booked()
-    attempt = visit.open_payment()
-    world.payer_does(attempt["attempt_id"], "delay", seconds=300)
-    assert visit.cancel(409)["code"] == "payment_processing"
-    world.payer_does(attempt["attempt_id"], "decline")
-    assert visit.cancel()["state"] == "cancelled"
-
-
-@pytest.mark.parametrize(
-    ("minutes_before", "refund", "kept"), [(121, 12_800, 0), (119, 6_400, 6_400), (-10, 0, 12_800)]
-)
-def test_what_is_quoted_for_a_cancel_is_what_is_given_back(minutes_before: int, refund: int, kept: int) -> None:
-    """All until two hours before, half until the start, nothing after; the kept part pays commission."""
-    visit = build.paid()
-    visit.until_start(minutes=-minutes_before)
-    quoted = expect(visit.customer.client.get(f"/v1/orders/{visit.id}/cancel-quote"), 200)
-    assert (quoted["refund"]["amount_minor"], quoted["kept"]["amount_minor"]) == (refund, kept)
-    visit.cancel()
-    world.settle_down()
-    order = visit.read()
-    assert order["refund_state"] == ("full" if not kept else "partial" if refund else "none")
-    assert [(one["amount"]["amount_minor"], one["state"]) for one in order["refunds"]] == (
-        [(refund, "succeeded")] if refund else []
-    )
-    equation = visit.proof()["equation"]
-    assert (equation["merchant"], equation["platform"]) == (kept - kept * 12 // 100, kept * 12 // 100)
-
-
-def test_what_is_said_with_a_cancel_is_kept_for_both_sides() -> None:
-    """The merchant may want to know why."""
-    visit = build.booked()
-    reply = visit.customer.client.post(f"/v1/orders/{visit.id}/cancel", {"reason": "rain 下雨"}, key="why-1")
-    assert build.expect(reply, 200)["cancel_note"] == "rain 下雨"
-    seen = visit.salon.owner.client.get(f"/v1/merchant/orders/{visit.id}")
-    assert build.expect(seen, 200)["cancel_note"] == "rain 下雨"
-
-
-def test_a_merchant_who_cancels_gives_everything_back() -> None:
-    """Also minutes before the start; the slot is free again."""
-    visit = build.paid()
-    visit.until_start(minutes=-10)
-    order = visit.staff_does("cancel")
-    assert (order["state"], order["cancel_reason"]) == ("cancelled", "merchant")
-    world.settle_down()
-    assert visit.read()["refund_state"] == "full"
-    assert visit.staff_does("cancel")["version"] == visit.order["version"]
-
-
-def test_a_service_that_has_begun_is_not_cancelled() -> None:
-    """Neither side can; what is done is done."""
-    visit = build.paid()
-    visit.until_start()
-    visit.staff_does("start")
-    assert visit.cancel(409)["code"] == "cancel_too_late"
-    assert visit.staff_does("cancel", 409)["code"] == "cancel_too_late"
-    visit.staff_does("finish")
-    refused = visit.cancel(409)
-    assert (refused["code"], refused["from"], refused["allowed"]) == ("invalid_transition", "fulfilled", ["complete"])
-
-
-# ---------------------------------------------------------------------------------------------- accepting
-
-
-def test_a_request_is_confirmed_by_the_merchants_accept() -> None:
-    """Accepting twice is the same; a slot's worth of money waits until then."""
-    visit = build.paid(confirmation="request")
-    assert (visit.order["state"], visit.order["payment_state"]) == ("paid", "paid")
-    order = visit.staff_does("accept")
-    assert order["state"] == "confirmed"
-    assert visit.staff_does("accept")["version"] == order["version"]
-    assert visit.staff_does("decline", 409)["code"] == "invalid_transition"
-    build.sweep(minutes=24 * 60 + 1)
-    assert visit.read()["state"] == "confirmed"
-
-
-def test_a_declined_request_is_refunded_whole_and_its_slot_is_free() -> None:
-    """Declining twice is the same."""
-    visit = build.paid(confirmation="request")
-    before = taken(visit.salon)
-    order = visit.staff_does("decline")
-    assert (order["state"], order["cancel_reason"]) == ("declined", "declined")
-    world.settle_down()
-    assert visit.read()["refund_state"] == "full"
-    assert taken(visit.salon) < before
-    assert visit.staff_does("decline")["version"] == visit.order["version"]
-
-
-def test_a_request_that_nobody_answers_is_declined_after_a_day() -> None:
-    """With everything back, by the clock alone."""
-    visit = build.paid(confirmation="request")
-    build.sweep(minutes=24 * 60 - 5)
-    assert visit.read()["state"] == "paid"
-    build.sweep(minutes=6)
-    order = visit.read()
-    assert (order["state"], order["cancel_reason"], order["refund_state"]) == ("declined", "timeout", "full")
-    assert [event["actor"] for event in order["timeline"] if event["event"] == "declined"] == ["system"]
-
-
-def test_a_waiting_request_with_a_slow_refund_beside_it_is_still_declined_in_time() -> None:
-    """A duplicate payment's refund moves the order's mark; the merchant's clock is not lost by it."""
-    visit = build.paid(confirmation="request")
-    stray = build.stray_intent(visit.stored(), 7)
-    with world.slow_refunds(3 * 86_400):
-        world.payer_does(stray, "succeed")
-        world.settle_down()
-    for minutes in (2, 5, 24 * 60):
-        assert visit.read()["refunds"][0]["state"] == "processing"
-        build.sweep(minutes=minutes)
-    assert visit.read()["state"] == "declined"
-    build.sweep(minutes=3 * 24 * 60)
 
 
 # ---------------------------------------------------------------------------------------------- reading

@@ -14,7 +14,6 @@ from chalicelib.orders import tables
 from chalicelib.payments.model import attempt_id
 from chalicelib.payments.tables import InboxRow
 from chalicelib.providers.ports import IntentRequest
-from chalicelib.runtime.outbox import OutboxRow
 from tests import world
 from tests.builders import identity, salons
 from tests.builders import orders as build
@@ -26,10 +25,6 @@ pytestmark = pytest.mark.usefixtures("sound")
 def try_to_pay(visit: Visit, key: str = "", **body: Any) -> Any:
     asked = {"method": "alipay", **body}
     return visit.customer.client.post(f"/v1/orders/{visit.id}/payments", asked, key=key or secrets.token_hex(8))
-
-
-def refunds(visit: Visit) -> list[tuple[str, int, str]]:
-    return [(one["reason"], one["amount"]["amount_minor"], one["state"]) for one in visit.read()["refunds"]]
 
 
 def parked(order_id: str = "", event: str = "") -> list[InboxRow]:
@@ -256,30 +251,6 @@ def test_money_that_no_charge_of_the_order_can_take_is_parked(price: int, curren
     assert visit.stored().captured_minor == 0
 
 
-def test_a_parked_fact_of_a_wallets_refund_is_applied_too() -> None:
-    """Stripe names a wallet's refund `pyr_…`: what it is, its id does not tell."""
-    visit = build.paid()
-    visit.cancel()
-    from chalicelib.payments import service as payments
-    from chalicelib.providers.ports import ProviderEvent
-
-    ctx = identity.context()
-    record = visit.stored().refunds[0]
-    sent = ctx.ports.payments.refund(
-        intent_id=record.intent_id, amount=Money(12_800, "CNY"), order_id=visit.id, refund_id=f"{record.id}.0"
-    )
-    assert sent.provider_id.startswith("pyr_")
-    world.forget_queue("refund")
-    for webhook in world.due_webhooks():
-        world.provider().webhook_sent(webhook, accepted=True)
-    payments.park(ctx, ProviderEvent("evt_x", "refund.updated", ctx.now, refund=sent), "unknown_order")
-    from chalicelib.orders import handlers
-
-    handlers._retry_parked(ctx)
-    assert refunds(visit) == [("cancelled", 12_800, "succeeded")]
-    relay()
-
-
 def test_one_bad_fact_does_not_stop_the_sweep() -> None:
     """An object that the provider does not know any more stays parked; holds expire all the same."""
     from chalicelib.payments import service as payments
@@ -346,7 +317,7 @@ def test_late_money_goes_back_when_the_place_is_gone() -> None:
     world.settle_down()
     order = visit.read()
     assert (order["state"], order["payment_state"], order["refund_state"]) == ("cancelled", "late", "full")
-    assert refunds(visit) == [("late", 12_800, "succeeded")]
+    assert visit.refunds() == [("late", 12_800, "succeeded")]
 
 
 def test_late_money_goes_back_when_the_customer_had_cancelled() -> None:
@@ -357,7 +328,7 @@ def test_late_money_goes_back_when_the_customer_had_cancelled() -> None:
     world.payer_does(stray, "succeed")
     world.settle_down()
     assert visit.read()["state"] == "cancelled"
-    assert refunds(visit) == [("late", 12_800, "succeeded")]
+    assert visit.refunds() == [("late", 12_800, "succeeded")]
 
 
 def expired_in_silence() -> Visit:
@@ -377,10 +348,10 @@ def test_a_second_success_of_a_charge_goes_back_by_itself() -> None:
     world.payer_does(build.stray_intent(visit.stored(), 2), "succeed")
     world.settle_down()
     assert visit.read()["state"] == "confirmed"
-    assert refunds(visit) == [("duplicate", 12_800, "succeeded")]
+    assert visit.refunds() == [("duplicate", 12_800, "succeeded")]
     visit.cancel()
     world.settle_down()
-    assert refunds(visit) == [("duplicate", 12_800, "succeeded"), ("cancelled", 12_800, "succeeded")]
+    assert visit.refunds() == [("duplicate", 12_800, "succeeded"), ("cancelled", 12_800, "succeeded")]
     by_intent = [
         refund["payment_intent"] for refund in world.book("refund") if refund["metadata"]["order_id"] == visit.id
     ]
@@ -392,12 +363,12 @@ def test_a_wrong_amount_goes_back_and_the_order_can_still_be_paid() -> None:
     visit = build.booked()
     visit.pay("wrong_amount")
     assert (visit.order["state"], visit.order["payment_state"]) == ("pending_payment", "none")
-    assert refunds(visit) == [("wrong_amount", 12_799, "succeeded")]
+    assert visit.refunds() == [("wrong_amount", 12_799, "succeeded")]
     visit.pay()
     assert visit.order["state"] == "confirmed"
     visit.cancel()
     world.settle_down()
-    assert refunds(visit)[1] == ("cancelled", 12_800, "succeeded")
+    assert visit.refunds()[1] == ("cancelled", 12_800, "succeeded")
 
 
 def test_a_wrong_amount_on_an_order_that_is_never_paid_goes_back_too() -> None:
@@ -406,158 +377,3 @@ def test_a_wrong_amount_on_an_order_that_is_never_paid_goes_back_too() -> None:
     visit.pay("wrong_amount")
     build.sweep(minutes=16)
     assert (visit.read()["state"], visit.order["refund_state"]) == ("cancelled", "full")
-
-
-# ---------------------------------------------------------------------------------------------- refunds
-
-
-def test_a_wallets_refund_takes_its_time() -> None:
-    """Processing until the wallet confirms it, owed until then, and asked for again by the sweep."""
-    visit = build.paid()
-    with world.slow_refunds():
-        visit.cancel()
-        world.settle_down()
-        assert (visit.read()["tab"], refunds(visit)) == ("refunds", [("cancelled", 12_800, "processing")])
-        assert visit.proof()["equation"]["owed_back"] == 12_800
-    build.sweep(minutes=60)
-    assert refunds(visit) == [("cancelled", 12_800, "processing")]
-    build.sweep(minutes=61)
-    assert refunds(visit) == [("cancelled", 12_800, "succeeded")]
-    assert visit.read()["tab"] == "done"
-
-
-def test_a_card_is_refunded_at_once() -> None:
-    """The provider's answer is applied with the call."""
-    visit = build.booked()
-    visit.pay(method="card")
-    visit.cancel()
-    world.run_queues()
-    assert refunds(visit) == [("cancelled", 12_800, "succeeded")]
-
-
-@pytest.mark.parametrize("method", ["alipay", "card"])
-def test_a_failed_refund_is_tried_five_times_and_stays_owed(method: str) -> None:
-    """A wallet says that it failed; a card's bank returns what was reported as done. Nothing is lost either way."""
-    visit = build.booked()
-    visit.pay("refund_fails", method)
-    visit.cancel()
-    world.settle_down()
-    for _ in range(8):
-        build.sweep(minutes=2)
-    record = visit.stored().refunds[0]
-    assert (record.state, record.tries) == ("failed" if method == "alipay" else "returned", 4)
-    tries = [refund for refund in world.book("refund") if refund["metadata"]["order_id"] == visit.id]
-    assert sorted(refund["metadata"]["refund_id"] for refund in tries) == [f"{record.id}.{n}" for n in range(5)]
-    proof = visit.proof()
-    assert proof["holds"]
-    assert proof["equation"]["owed_back"] == 12_800
-
-
-def test_a_refund_that_the_provider_refuses_counts_as_a_try() -> None:
-    """Refused twice, then taken."""
-    visit = build.paid()
-    with world.provider_answers(400, on="/v1/refunds", method="POST"):
-        visit.cancel()
-        world.settle_down()
-        build.sweep(minutes=2)
-    assert visit.stored().refunds[0].tries >= 2
-    build.sweep(minutes=2)
-    assert refunds(visit) == [("cancelled", 12_800, "succeeded")]
-    assert visit.events().count("refund_failed") == visit.stored().refunds[0].tries
-
-
-def test_a_refund_survives_a_provider_that_is_away() -> None:
-    """Approved and owed; the sweep asks every minute."""
-    visit = build.paid()
-    with world.provider_answers(503, on="/v1/refunds"):
-        visit.cancel()
-        world.deliver_webhooks()
-        world.forget_queue("refund")
-        world.advance(minutes=2)
-        world.run_schedule("sweep")
-        assert refunds(visit) == [("cancelled", 12_800, "approved")]
-    build.sweep(minutes=2)
-    assert refunds(visit) == [("cancelled", 12_800, "succeeded")]
-    relay()
-
-
-def relay() -> int:
-    """What the sweeper of news sends again when they have stood for a minute."""
-    world.advance(seconds=61)
-    return int(world.run_schedule("relay_outbox")["relayed"])
-
-
-# ---------------------------------------------------------------------------------------------- news
-
-
-def news_of(visit: Visit) -> list[str]:
-    return sorted(
-        row.data["event"]
-        for row in OutboxRow.scan(consistent_read=True)
-        if row.data["data"].get("order_id") == visit.id
-    )
-
-
-def test_news_stand_until_they_are_handled() -> None:
-    """The row is written with the fact, and goes when the consumer is done."""
-    visit = build.paid()
-    assert news_of(visit) == []
-    visit.cancel()
-    assert news_of(visit) == ["order.cancelled", "order.refund_approved"]
-    world.settle_down()
-    assert news_of(visit) == []
-    assert refunds(visit) == [("cancelled", 12_800, "succeeded")]
-
-
-def test_news_are_sent_again_when_the_queue_was_away() -> None:
-    """The act succeeds without it; a minute later the sweeper sends what is still standing."""
-    visit = build.paid()
-    with world.queue_away("refund"):
-        assert visit.cancel()["state"] == "cancelled"
-    world.run_queues()
-    assert news_of(visit) == ["order.refund_approved"]
-    assert relay() >= 1
-    world.settle_down()
-    assert news_of(visit) == []
-    assert refunds(visit) == [("cancelled", 12_800, "succeeded")]
-
-
-def test_news_are_sent_again_when_the_queue_forgets_ever_more_slowly() -> None:
-    """After one minute, two, four: and each time it could be the last."""
-    visit = build.paid()
-    visit.cancel()
-    world.forget_queue("refund")
-    world.run_queues()
-    sent = []
-    for _ in range(8):
-        relay()
-        rows = [row for row in OutboxRow.scan(consistent_read=True) if row.data["data"].get("order_id") == visit.id]
-        sent.append(rows[0].sends)
-        world.forget_queue("refund")
-    assert sent == [2, 3, 3, 4, 4, 4, 4, 5]
-    build.sweep(minutes=3)
-    assert refunds(visit) == [("cancelled", 12_800, "succeeded")]
-    world.advance(minutes=30)
-    assert relay() >= 1
-
-
-def test_a_sweep_of_news_that_a_consumer_overtakes_goes_on() -> None:
-    """A row that is handled between its reading and its counting is no trouble for the others."""
-    visits = [build.booked(price_minor=0) for _ in range(3)]
-    world.forget_queue("notify")
-    from chalicelib.runtime import outbox, resources
-
-    sqs, real = resources.sqs(), resources.sqs().send_message
-
-    def send_and_be_overtaken(**message: Any) -> Any:
-        answer = real(**message)
-        outbox.handled(outbox.News.parse(message["MessageBody"]))
-        return answer
-
-    sqs.send_message = send_and_be_overtaken
-    try:
-        assert relay() >= 3
-    finally:
-        sqs.send_message = real
-    assert [news_of(visit) for visit in visits] == [[], [], []]
-    world.settle_down()
