@@ -97,6 +97,12 @@ def install_python(home: Path, requirements: Path, constraints: Path | None) -> 
     run(requirements.name, [str(python), "-m", "pip", *_PIP, "-r", str(requirements), *pinned])
 
 
+def install_project(requirements: Path, constraints: Path) -> None:
+    """Install what the project needs and then the project itself, in place, for its command `linli`."""
+    install_python(VENV, requirements, constraints)
+    run("the linli command", [str(VENV / "bin" / "python"), "-m", "pip", *_PIP, "--no-deps", "--editable", str(ROOT)])
+
+
 def install_npm() -> None:
     """Install the locked npm parts, running no script of theirs."""
     npm = shutil.which("npm")
@@ -116,8 +122,8 @@ def parts_for(purpose: str) -> list[Part]:
         Part(
             "Python packages" if purpose == "start" else "Python packages with the test tools",
             VENV / f"installed-{purpose}",
-            (*requirements, constraints),
-            lambda: install_python(VENV, requirements[-1], constraints),
+            (*requirements, constraints, ROOT / "pyproject.toml"),
+            lambda: install_project(requirements[-1], constraints),
         ),
         Part("MiniStack", MINISTACK / "installed", (ministack,), lambda: install_python(MINISTACK, ministack, None)),
         Part(
