@@ -6,13 +6,14 @@ from datetime import date
 
 from chalicelib.booking import service
 from chalicelib.booking.model import RangeTooLong
-from chalicelib.booking.schemas import AvailabilityOut, AvailabilityQuery, SlotOut
+from chalicelib.booking.schemas import AvailabilityOut, AvailabilityQuery, SlotOut, StaffPriceOut
 from chalicelib.catalog import service as catalog
-from chalicelib.catalog.model import OfferNotFound, OptionsInvalid
+from chalicelib.catalog.model import OfferNotFound, OptionsInvalid, can_serve, choose, price_of
 from chalicelib.kernel.errors import Invalid
 from chalicelib.kernel.instant import Instant, local_midnight
 from chalicelib.web.auth import PUBLIC
 from chalicelib.web.router import Answer, Call, Router
+from chalicelib.web.schema import MoneyOut
 
 router = Router("booking")
 
@@ -44,6 +45,17 @@ def offer_availability(call: Call) -> Answer:
     found = service.availability(
         call.ctx, page, offer, begin, end, staff_id=call.query.staff_id, option_ids=call.query.option_ids
     )
+    options = choose(offer, call.query.option_ids)
     return Answer(
-        AvailabilityOut(items=[SlotOut.of(slot) for slot in found], time_zone=zone, server_time=str(call.ctx.now))
+        AvailabilityOut(
+            items=[SlotOut.of(slot) for slot in found],
+            price=MoneyOut.of(price_of(offer, options)),
+            prices=[
+                StaffPriceOut(staff_id=member.id, price=MoneyOut.of(price_of(offer, options, member)))
+                for member in page.staff
+                if can_serve(member, offer)
+            ],
+            time_zone=zone,
+            server_time=str(call.ctx.now),
+        )
     )

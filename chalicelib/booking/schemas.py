@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from chalicelib.booking.model import Slot
-from chalicelib.web.schema import Output, Query
+from chalicelib.web.schema import MoneyOut, Output, Query
 
 
 class AvailabilityQuery(Query):
@@ -33,7 +33,16 @@ class SlotOut(Output):
         )
 
 
+class StaffPriceOut(Output):
+    staff_id: str
+    price: MoneyOut
+
+
 class AvailabilityOut(Output):
+    """`prices` says what each staff member takes for the offer with these options; not to choose one costs `price`."""
+
     items: list[SlotOut]
+    price: MoneyOut
+    prices: list[StaffPriceOut]
     time_zone: str
     server_time: str

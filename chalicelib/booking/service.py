@@ -22,6 +22,7 @@ from chalicelib.catalog.model import (
     can_serve,
     choose,
     duration_of,
+    price_of,
 )
 from chalicelib.kernel.instant import Instant
 from chalicelib.runtime import log
@@ -86,7 +87,8 @@ class Wish:
 
 
 def resolve(ctx: Context, page: ShopPage, wishes: Sequence[Wish]) -> list[Block]:
-    """Who and what serves each wish, decided on the calendar as it is stored now; 'any staff' goes to the least busy.
+    """Who and what serves each wish, decided on the calendar as it is stored now; 'any staff' goes to the least
+    busy of those who cost no more than the offer.
 
     Raises SlotTaken with the nearest alternatives when somebody else has it, SlotUnavailable when the calendar of shop
     and staff never offered it, StaffCannotServe.
@@ -114,7 +116,16 @@ def _best(ctx: Context, page: ShopPage, wish: Wish, taken: Calendar) -> Block | 
         able = [staff for staff in able if staff.id == wish.staff_id]
         if not able:
             raise StaffCannotServe
-    able.sort(key=lambda staff: (model.load_of(taken, staff.id, day), staff.rank, staff.id))
+    # 'Any staff' is sold at the offer's own price, so who costs more serves it only when nobody else can.
+    own_price = price_of(wish.offer, wish.options)
+    able.sort(
+        key=lambda staff: (
+            own_price < price_of(wish.offer, wish.options, staff),
+            model.load_of(taken, staff.id, day),
+            staff.rank,
+            staff.id,
+        )
+    )
     for staff in able:
         block = model.can_take(wish.offer, page.shop, staff, wish.options, taken, wish.start, ctx.now)
         if block is not None:

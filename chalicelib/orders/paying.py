@@ -27,6 +27,7 @@ from chalicelib.payments.model import (
 from chalicelib.providers.ports import (
     CANCELED,
     PROCESSING,
+    REQUIRES_ACTION,
     SUCCEEDED,
     Intent,
     MethodRefused,
@@ -209,14 +210,16 @@ def refresh(ctx: Context, order: Order, wanted_id: str) -> Opened:
     """
     charge, attempt = _attempt_of(order, wanted_id)
     action = None
-    if attempt.living and ctx.now.since(attempt.checked_at) >= ctx.settings.attempt_stale_seconds * 1000:
+    # What the payer needs is not kept here, so whoever still has to act is told by the provider, however fresh ours is.
+    stale = ctx.now.since(attempt.checked_at) >= ctx.settings.attempt_stale_seconds * 1000
+    if attempt.living and (stale or attempt.state == REQUIRES_ACTION):
         try:
             intent = payments.fetch_intent(ctx, attempt)
         except Unavailable:
             return Opened(order, charge, attempt, None, replayed=False)
         order = apply_intent(ctx, intent)
         charge, attempt = _attempt_of(order, wanted_id)
-        action = intent.next_action
+        action = intent.next_action if attempt.state == REQUIRES_ACTION else None
     return Opened(order, charge, attempt, action, replayed=False)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from chalicelib.booking.model import ServiceTooLong, SlotTaken, SlotUnavailable
 from chalicelib.catalog import service as catalog
 from chalicelib.catalog.model import OfferNotFound, OptionsInvalid, StaffCannotServe
-from chalicelib.kernel.errors import Conflict, InvalidTransition, NotFound
+from chalicelib.kernel.errors import InvalidTransition, NotFound
 from chalicelib.kernel.instant import Instant
 from chalicelib.orders import ending, paying, placing, quotes, service
 from chalicelib.orders.model import CancelTooLate, Changed, QuoteChanged, QuoteExpired, QuoteInvalid, request_mark
@@ -209,7 +209,7 @@ def get_payment(call: Call) -> Answer:
     "/v1/orders/{order_id}/cancel-quote",
     allow=MEMBER,
     answers={200: CancelQuoteOut},
-    errors=(Conflict,),
+    errors=(InvalidTransition, CancelTooLate),
     summary="What cancelling now gives back",
 )
 def quote_cancel(call: Call) -> Answer:

@@ -18,7 +18,7 @@ from chalicelib.ledger import model as ledger
 from chalicelib.ledger import service as ledger_service
 from chalicelib.orders import decisions, saving, tables
 from chalicelib.orders.changes import Change
-from chalicelib.orders.model import TABS, CancelQuote, Order, cancel_quote, proof_of, tab
+from chalicelib.orders.model import ORDER, TABS, CancelQuote, CancelTooLate, Order, cancel_quote, proof_of, tab
 from chalicelib.runtime.context import Context
 
 
@@ -69,6 +69,10 @@ def of_shops(ctx: Context, shop_ids: Iterable[str], since: Instant, limit: int) 
 
 
 def quote_cancel(ctx: Context, order: Order, by: str) -> CancelQuote:
+    """What cancelling now would give back. Raises InvalidTransition or CancelTooLate where it could not be done."""
+    if order.state == "in_fulfilment":
+        raise CancelTooLate
+    ORDER.fire(order.state, "cancel")
     return cancel_quote(order, ctx.now, by)
 
 

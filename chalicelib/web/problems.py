@@ -42,9 +42,17 @@ def document(problem: Problem, locale: str, request_id: str) -> dict[str, Any]:
         "detail": detail,
         "code": problem.code,
         "request_id": request_id,
-        "errors": problem.errors,
+        "errors": [_worded(error, locale) for error in problem.errors],
         **problem.extras,
     }
+
+
+def _worded(error: dict[str, str], locale: str) -> dict[str, str]:
+    """One field's trouble in a language: the validator's own English, or our words for that kind of trouble."""
+    words = catalogue(locale).get("fields", {})
+    kind = error.get("kind", "")
+    message = words.get(kind) or words.get("other") if kind and words else None
+    return {"field": error["field"], "message": message or error["message"]}
 
 
 def from_validation(error: ValidationError, where: str = "") -> Problem:
@@ -54,7 +62,11 @@ def from_validation(error: ValidationError, where: str = "") -> Problem:
         return Malformed()
     return Invalid(
         errors=[
-            {"field": where + ".".join(str(part)[:80] for part in item["loc"]), "message": item["msg"][:200]}
+            {
+                "field": where + ".".join(str(part)[:80] for part in item["loc"]),
+                "message": item["msg"].removeprefix("Value error, ")[:200],
+                "kind": item["type"],
+            }
             for item in found[:20]
         ]
     )

@@ -221,7 +221,7 @@ def _answer(
     if operation.limited:
         _limit("address", address, settings().rate_address_minute, now, limits)
     actor = auth.actor_for(operation.allow, headers, now)
-    if actor.account_id:
+    if operation.limited and actor.account_id:
         _limit("account", actor.account_id, settings().rate_account_minute, now, limits)
     ctx = Context(now=now, ports=wiring.ports(), actor=actor, request_id=request_id, locale=locale, address=address)
     raw = _raw_body(operation, request, headers)

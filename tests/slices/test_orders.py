@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from chalicelib.catalog import service as catalog
+from chalicelib.catalog.model import Override
 from chalicelib.kernel import ids
 from chalicelib.kernel.instant import Instant
 from tests import world
 from tests.builders import identity, salons
 from tests.builders import orders as build
 from tests.builders.orders import expect
+from tests.client import Client
 
 pytestmark = pytest.mark.usefixtures("sound")
 
@@ -322,3 +324,39 @@ def test_an_availability_request_that_makes_no_sense_is_refused() -> None:
         reply = client.get(f"{base}?{query}")
         assert (reply.status, reply.code) == (422, code), query
     assert client.get(f"/v1/offers/{ids.random_id('ofr')}/availability?from=2026-12-01&to=2026-12-02").status == 404
+
+
+def test_any_stylist_costs_the_offers_price_and_prefers_those_who_take_no_more() -> None:
+    """The art director serves it only when nobody else is free; what each one takes is shown with the free starts."""
+    ctx = identity.context()
+    salon = salons.salon(staff=2)
+    dear = replace(salon.staff[0], overrides={salon.offer.id: Override(price_delta_minor=6_000)}, version=2)
+    catalog.put_staff(ctx, dear)
+    start = build.free_slots(salon)[0]["starts_at"]
+    first = build.booked(salon, starts_at=start)
+    assert first.order["booking"]["staff_id"] == salon.staff[1].id
+    second = build.booked(salon, starts_at=start)
+    assert second.order["booking"]["staff_id"] == dear.id
+    assert second.order["total"]["amount_minor"] == 12_800
+    day = start[:10]
+    shown = expect(Client().get(f"/v1/offers/{salon.offer.id}/availability?from={day}&to={day}T23:59:59Z"), 200)
+    assert {one["staff_id"]: one["price"]["amount_minor"] for one in shown["prices"]} == {
+        dear.id: 18_800,
+        salon.staff[1].id: 12_800,
+    }
+
+
+def test_cancelling_is_quoted_only_where_it_can_be_done() -> None:
+    """A promise that the cancel itself would refuse is none."""
+    visit = build.booked()
+    visit.cancel()
+    reply = visit.customer.client.get(f"/v1/orders/{visit.id}/cancel-quote")
+    assert (reply.status, reply.code) == (409, "invalid_transition")
+
+
+def test_a_payer_who_has_to_act_can_always_read_how() -> None:
+    """Also in the seconds after the attempt was opened, when ours is still fresh."""
+    visit = build.booked()
+    attempt = visit.open_payment("wechat_pay")
+    found = visit.customer.client.get(f"/v1/orders/{visit.id}/payments/{attempt['attempt_id']}")
+    assert expect(found, 200)["next_action"] == attempt["next_action"]

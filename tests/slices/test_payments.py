@@ -130,14 +130,12 @@ def test_a_charge_is_not_tried_for_ever() -> None:
     assert (reply.status, reply.code) == (409, "too_many_attempts")
 
 
-def test_an_attempt_is_asked_for_at_the_provider_when_ours_is_old() -> None:
-    """The app polls it while the webhook is lost."""
+def test_an_attempt_is_asked_for_at_the_provider_while_the_payer_has_to_act() -> None:
+    """The app polls it while the webhook is lost; a provider that does not answer leaves what we know."""
     visit = build.booked()
     attempt = visit.open_payment()
     path = f"/v1/orders/{visit.id}/payments/{attempt['attempt_id']}"
     world.payer_does(attempt["attempt_id"], "lose")
-    assert expect(visit.customer.client.get(path), 200)["state"] == "requires_action"
-    world.advance(seconds=3)
     with world.provider_answers(503):
         assert expect(visit.customer.client.get(path), 200)["state"] == "requires_action"
     found = expect(visit.customer.client.get(path), 200)
