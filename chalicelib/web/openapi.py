@@ -68,14 +68,15 @@ def errors_of(operation: Operation) -> list[type[errors.Problem]]:
 
 
 def build() -> dict[str, Any]:
-    """The whole document. Call it after every slice's routes are registered."""
-    inputs = [(o.body, "validation") for o in OPERATIONS if o.body is not None]
-    outputs = [(model, "serialization") for o in OPERATIONS for model in o.answers.values() if model is not None]
+    """The whole document, whatever the order of imports. Call it after every slice's routes are registered."""
+    operations = sorted(OPERATIONS, key=lambda o: (o.tag, o.path, o.method))
+    inputs = [(o.body, "validation") for o in operations if o.body is not None]
+    outputs = [(model, "serialization") for o in operations for model in o.answers.values() if model is not None]
     wanted: Any = list(dict.fromkeys(inputs + outputs))
     references, schemas = models_json_schema(wanted, ref_template=_REF)
     components: dict[str, Any] = {**schemas.get("$defs", {}), "Problem": _PROBLEM_SCHEMA}
     paths: dict[str, dict[str, Any]] = {}
-    for operation in OPERATIONS:
+    for operation in operations:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, references, components)
     return {
         "openapi": "3.1.0",
@@ -86,7 +87,7 @@ def build() -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": settings().public_url}],
-        "tags": [{"name": tag} for tag in dict.fromkeys(o.tag for o in OPERATIONS)],
+        "tags": [{"name": tag} for tag in dict.fromkeys(o.tag for o in operations)],
         "paths": paths,
         "components": {
             "schemas": components,
