@@ -1,12 +1,12 @@
-# Linli 邻里. `make` lists what it can do; `make start` needs Python 3.11, npm and nothing else.
+# Linli 邻里. `make` lists what it can do; `make start` needs Python 3.11 or later, npm and nothing else.
 
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
-SOURCES := app.py chalicelib infra tests bench
+SOURCES := app.py chalicelib infra tests
 
 .DEFAULT_GOAL := help
-.PHONY: help start demo test check bench openapi package constraints clean installed installed-dev
+.PHONY: help start demo test check openapi package constraints clean installed installed-dev
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,13 +22,10 @@ test: installed-dev ## Run all tests; nothing needs to be started
 	@$(RUN) -m pytest -m stack
 
 check: installed-dev ## Lint, formatting, types, and which module may import which
-	@$(RUN) -m ruff check $(wildcard $(SOURCES))
-	@$(RUN) -m ruff format --check $(wildcard $(SOURCES))
+	@$(RUN) -m ruff check $(SOURCES)
+	@$(RUN) -m ruff format --check $(SOURCES)
 	@$(RUN) -m mypy
 	@$(VENV)/bin/lint-imports
-
-bench: installed-dev ## Measure; each benchmark prints one JSON line
-	@$(RUN) -m bench
 
 openapi: installed ## Write the OpenAPI document
 	@$(RUN) -m infra.ops.openapi

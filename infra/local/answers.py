@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-import secrets
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from chalicelib.kernel import errors
+from chalicelib.kernel import errors, ids
 from chalicelib.kernel.errors import Problem
 from chalicelib.web import problems
 
 JSON = "application/json"
+_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 # The problem that a status is when the gateway, Chalice or the local provider chose nothing but the status.
 _OF_STATUS: dict[int, type[Problem]] = {
@@ -64,7 +65,7 @@ def problem(
 ) -> Answer:
     """Return the document the application would answer `found` with; `language` is the request's Accept-Language."""
     thing = found() if isinstance(found, type) else found
-    request_id = request_id or new_request_id()
+    request_id = request_id or ids.random_id("req")
     locale = problems.choose_language(language)
     document = problems.document(thing, locale, request_id)
     all_headers = {
@@ -78,6 +79,6 @@ def problem(
     return Answer(thing.status, json.dumps(document, ensure_ascii=False).encode(), all_headers, close=close)
 
 
-def new_request_id() -> str:
-    """Return a new id for a request that brought none."""
-    return secrets.token_hex(16)
+def request_id_of(asked: str) -> str:
+    """Return the request's own X-Request-Id, or a new one when it has none that may be written into a log."""
+    return asked if _REQUEST_ID.fullmatch(asked) else ids.random_id("req")

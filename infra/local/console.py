@@ -19,7 +19,7 @@ from chalicelib.kernel import errors
 from chalicelib.kernel.errors import Problem
 from chalicelib.providers.sms.local import Inbox
 from infra.local import pages
-from infra.local.answers import Answer, json_answer, problem, problem_of_status
+from infra.local.answers import Answer, json_answer, problem, problem_of_status, request_id_of
 from infra.local.files import advance_clock, clock_offset_seconds, instant_text, local_now
 from infra.local.scheduler import Scheduler, UnknownScheduleError
 from infra.local.stripe_control import ControlError, StripeControl
@@ -58,7 +58,7 @@ class _RefusedError(Exception):
 
 
 class Console:
-    """Answers `/local…`; everything else is the application's."""
+    """Answers `/local…`, and `/` with the way there; everything else is the application's."""
 
     def __init__(self, *, inbox: Inbox, stripe: StripeControl, scheduler: Scheduler, clock_file: Path) -> None:
         self._inbox = inbox
@@ -77,8 +77,10 @@ class Console:
         )
 
     def answer(self, method: str, target: str, headers: Mapping[str, str], body: bytes | None) -> Answer | None:
-        """Return the answer to a request of `target` (path and query), or None when the path is not below `/local`."""
+        """Return the answer to a request of `target` (path and query), or None when it is the application's."""
         path, _, query = target.partition("?")
+        if path == "/" and method in ("GET", "HEAD"):
+            return Answer(302, headers={"Location": "/local", "Cache-Control": "no-store"})
         if path != "/local" and not path.startswith("/local/"):
             return None
         request = {name.lower(): value for name, value in headers.items()}
@@ -95,8 +97,9 @@ class Console:
                 return self._change(parts, body)
             raise _RefusedError(errors.MethodNotAllowed, headers={"Allow": "GET, HEAD, POST"})
         except _RefusedError as error:
+            request_id = request_id_of(request.get("x-request-id", ""))
             language = request.get("accept-language", "")
-            return problem(error.problem, language=language, headers=error.headers)
+            return problem(error.problem, request_id=request_id, language=language, headers=error.headers)
 
     def _read(self, parts: list[str], query: dict[str, list[str]], as_page: bool) -> Answer:
         match parts:

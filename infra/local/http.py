@@ -31,7 +31,7 @@ from chalice.local import (
 
 from chalicelib.kernel import errors
 from chalicelib.kernel.errors import Problem
-from infra.local.answers import JSON, Answer, new_request_id, problem, problem_of_status
+from infra.local.answers import JSON, Answer, problem, problem_of_status, request_id_of
 from infra.local.bodies import BadBodyError, BodyTooLargeError, declared_length, drain, read_body
 
 log = logging.getLogger("linli.local.http")
@@ -40,7 +40,6 @@ MAX_CONNECTIONS = 512  # each has a thread; the next one is told 503
 MAX_AT_WORK = 64  # requests inside the application at once: more threads only wait for each other
 IDLE_SECONDS = 60
 _OURS = {"content-length", "connection", "date", "transfer-encoding"}
-_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 # Asked before the application: (method, target, headers, body) -> an answer, or None when the path is not local-only.
 LocalRoutes = Callable[[str, str, Mapping[str, str], bytes | None], Answer | None]
@@ -175,7 +174,7 @@ class _Handler(ChaliceRequestHandler):
 
     def _serve(self) -> None:
         self._started = time.monotonic()
-        self._request_id = self._asked_request_id()
+        self._request_id = request_id_of(str(self.headers.get("X-Request-Id") or ""))
         try:
             body = read_body(self.rfile, self.headers)
         except BadBodyError as error:
@@ -247,10 +246,6 @@ class _Handler(ChaliceRequestHandler):
     ) -> Answer:
         language = str(self.headers.get("Accept-Language") or "")
         return problem(found, request_id=self._request_id, language=language, headers=headers, close=close)
-
-    def _asked_request_id(self) -> str:
-        asked = str(self.headers.get("X-Request-Id") or "")
-        return asked if _REQUEST_ID.fullmatch(asked) else new_request_id()
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002
         """Refuse what the standard library could not read, before there are headers to look at."""

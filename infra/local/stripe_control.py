@@ -65,7 +65,8 @@ class StripeControl:
 
 
 def _message_of(body: bytes) -> str:
-    """Return the sentence in an error body: a problem's `detail`, Stripe's `error.message`, or the text itself."""
+    """Return the sentence in an error body: the control's `message`, a problem's `detail`, Stripe's `error.message`, or
+    the text itself."""
     try:
         document = json.loads(body)
     except ValueError:
@@ -74,4 +75,4 @@ def _message_of(body: bytes) -> str:
         return str(document)[:200]
     error = document.get("error")
     nested = error.get("message") if isinstance(error, dict) else error
-    return str(document.get("detail") or nested or document.get("title") or "refused")
+    return str(document.get("message") or document.get("detail") or nested or document.get("title") or "refused")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +18,9 @@ from infra.local.console import Console
 from infra.local.files import local_now
 from infra.local.scheduler import Scheduler
 from infra.local.stripe_control import StripeControl
+from infra.local.stripe_server.engine import StripeEngine
+from infra.local.stripe_server.server import StripeServer
+from infra.local.stripe_server.store import Store
 
 
 class Provider(ThreadingHTTPServer):
@@ -40,7 +44,7 @@ class _ProviderHandler(BaseHTTPRequestHandler):
         decision = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.decisions.append((self.path, decision))
         refused = decision["outcome"] == "late"
-        self._answer(409 if refused else 200, {"detail": "too early"} if refused else {"status": "succeeded"})
+        self._answer(409 if refused else 200, {"message": "too early"} if refused else {"status": "succeeded"})
 
     def _answer(self, status: int, document: Any) -> None:
         body = json.dumps(document).encode()
@@ -99,6 +103,45 @@ def ask(console: Console, method: str, target: str, body: Any = None, **headers:
 def test_everything_else_is_the_applications(console: Console) -> None:
     assert console.answer("GET", "/v1/orders?next=/local/sms", {}, None) is None
     assert console.answer("GET", "/localities", {}, None) is None
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_the_front_door_leads_to_the_local_tools(console: Console, method: str) -> None:
+    """Only for readers: another method on `/` stays the application's."""
+    answer = console.answer(method, "/?x=1", {"Host": "127.0.0.1:8000"}, None)
+    assert answer is not None
+    assert (answer.status, answer.headers["Location"]) == (302, "/local")
+    assert console.answer("POST", "/", {"Host": "127.0.0.1:8000"}, None) is None
+
+
+def test_a_refusal_has_a_request_id_like_the_applications(console: Console) -> None:
+    """A new one, or the one that the request brought."""
+    assert re.fullmatch(r"req_[0-9a-z]{26}", ask(console, "GET", "/local/nothing")[1]["request_id"])
+    assert ask(console, "GET", "/local/nothing", **{"X-Request-Id": "abc-1"})[1]["request_id"] == "abc-1"
+
+
+def test_the_providers_own_sentence_is_passed_on(inbox: Inbox, tmp_path: Path) -> None:
+    """The real control behind the page: a payment is declined, paid, and then there is nothing left to decide."""
+    engine = StripeEngine(Store(), clock=lambda: 1_900_000_000.0)
+    form = b"amount=5000&currency=cny&metadata[attempt_id]=att_real&allowed_payment_method_types[0]=card"
+    headers = {"authorization": "Bearer sk_test_local", "content-type": "application/x-www-form-urlencoded"}
+    assert engine.handle("POST", "/v1/payment_intents", headers, form).status == 200
+    with StripeServer(engine, 0, logs_requests=False) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        console = Console(
+            inbox=inbox,
+            stripe=StripeControl(f"http://127.0.0.1:{server.server_port}"),
+            scheduler=Scheduler(Chalice("toy"), lambda: local_now(tmp_path / "clock")),
+            clock_file=tmp_path / "clock",
+        )
+        declined = ask(console, "POST", "/local/pay/att_real", {"outcome": "decline"})
+        paid = ask(console, "POST", "/local/pay/att_real", {"outcome": "succeed"})
+        status, document = ask(console, "POST", "/local/pay/att_real", {"outcome": "succeed"})
+        server.shutdown()
+    assert (declined[0], declined[1]["status"]) == (200, "requires_payment_method")
+    assert (paid[0], paid[1]["status"]) == (200, "succeeded")
+    assert (status, document["code"]) == (409, "conflict")
+    assert document["errors"][0]["message"] == "This payment is succeeded: there is nothing left to decide."
 
 
 def test_the_inbox_shows_one_phone_newest_first(console: Console, inbox: Inbox) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import socket
 import threading
 import time
@@ -182,3 +183,8 @@ def test_405_names_the_methods_and_speaks_the_callers_language(port: int) -> Non
 def test_a_brought_request_id_is_kept_and_a_strange_one_is_not(port: int) -> None:
     assert ask(port, "GET", "/nowhere", X_Request_Id="abc-1")[2]["request_id"] == "abc-1"
     assert ask(port, "GET", "/nowhere", X_Request_Id="a b")[2]["request_id"] != "a b"
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/nowhere"), ("PUT", "/echo"), ("BREW", "/echo")])
+def test_a_refusal_has_a_request_id_like_the_applications(port: int, method: str, path: str) -> None:
+    assert re.fullmatch(r"req_[0-9a-z]{26}", ask(port, method, path)[2]["request_id"])

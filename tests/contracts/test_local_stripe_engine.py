@@ -11,6 +11,7 @@ import pytest
 import stripe
 
 from infra.local.stripe_server.engine import StripeEngine
+from infra.local.stripe_server.errors import fail
 from infra.local.stripe_server.inprocess import EngineClient
 from infra.local.stripe_server.scope import Settings
 from infra.local.stripe_server.store import Store
@@ -25,6 +26,7 @@ class World:
     now: float = START
     counter: Any = field(default_factory=lambda: itertools.count(1))
     breaks_at: str = ""
+    refuses_at: str = ""
 
     def __post_init__(self) -> None:
         settings = Settings(secret_key="sk_test_sim", refund_delay_seconds=30)
@@ -33,7 +35,9 @@ class World:
         self.engine.set_endpoint("http://127.0.0.1:9/hook", "whsec_sim")
 
     def new_id(self, prefix: str) -> str:
-        """The next counted id; no more ids for the prefix in `breaks_at`."""
+        """The next counted id; none for the prefix in `breaks_at`, and a refusal for that in `refuses_at`."""
+        if prefix == self.refuses_at:
+            fail("There are no more ids.")
         if prefix == self.breaks_at:
             raise OSError("no more ids")
         return f"{prefix}_{next(self.counter)}"
@@ -134,6 +138,17 @@ def test_a_stored_failure_of_the_server_is_replayed() -> None:
     assert first.value.http_status == second.value.http_status == 500
     assert first.value.http_body == second.value.http_body
     assert world.client.v1.payment_intents.list().data == []
+
+
+def test_what_the_engine_refuses_inside_a_control_action_is_a_plain_sentence() -> None:
+    """The refusal's own status and words, and nothing of the action stays written."""
+    world = World()
+    intent: Any = world.client.v1.payment_intents.create({"amount": 5000, "currency": "cny"})
+    before = world.client.v1.payment_intents.retrieve(intent.id).to_dict()
+    world.refuses_at = "txn"
+    answer = world.engine.control("POST", f"/local/payment_intents/{intent.id}", b'{"outcome": "succeed"}')
+    assert (answer.status, answer.json()) == (400, {"message": "There are no more ids."})
+    assert world.client.v1.payment_intents.retrieve(intent.id).to_dict() == before
 
 
 def test_events_are_snapshots_of_their_moment() -> None:

@@ -76,6 +76,23 @@ def test_a_declined_card_answers_402_and_leaves_a_trace(psp: Provider) -> None:
     assert (retried.status, retried.last_payment_error) == ("succeeded", None)
 
 
+def test_a_payer_whose_card_is_declined_can_try_again(psp: Provider) -> None:
+    """On the pay page: the intent stays at `requires_payment_method` with the error and an event, then it is paid."""
+    intent = psp.client.v1.payment_intents.create({"amount": 10_000, "currency": "cny"})
+    for _ in range(2):
+        assert psp.decide(intent.id, "decline")["status"] == "requires_payment_method"
+    declined = psp.client.v1.payment_intents.retrieve(intent.id)
+    error: Any = declined.last_payment_error
+    assert (declined.status, declined.payment_method) == ("requires_payment_method", None)
+    assert (error.type, error.code, error.decline_code) == ("card_error", "card_declined", "generic_decline")
+    assert psp.client.v1.charges.retrieve(error.charge).status == "failed"
+    events = psp.client.v1.events.list({"type": "payment_intent.payment_failed", "limit": 2}).data
+    assert [event.data.object["id"] for event in events] == [intent.id, intent.id]
+    psp.decide(intent.id, "succeed")
+    paid = psp.client.v1.payment_intents.retrieve(intent.id)
+    assert (paid.status, paid.amount_received, paid.last_payment_error) == ("succeeded", 10_000, None)
+
+
 def test_a_card_that_wants_authentication_waits_for_the_payer(psp: Provider) -> None:
     """`requires_action` with a redirect, then the bank says yes or no."""
     intent = psp.pay("pm_card_authenticationRequired", return_url=RETURN_URL)

@@ -73,7 +73,8 @@ def decide(scope: Scope, intent_id: str, body: Json) -> Json:
     _note(scope, intent, outcome)
     if intent["payment_method"] is None:
         # The payer types a card, or opens a wallet, on the page itself: what Stripe.js would have sent.
-        intent["payment_method"] = "pm_card_visa" if money.method_of(scope, intent) == "card" else scope.new_id("pm")
+        card = "pm_card_chargeDeclined" if outcome == "decline" else "pm_card_visa"
+        intent["payment_method"] = card if money.method_of(scope, intent) == "card" else scope.new_id("pm")
     if outcome == "decline":
         _decline(scope, intent)
     elif outcome == "delay":
@@ -139,12 +140,15 @@ def _note(scope: Scope, intent: Json, outcome: str) -> None:
 
 
 def _decline(scope: Scope, intent: Json) -> None:
-    if money.method_of(scope, intent) == "card":
+    if money.method_of(scope, intent) != "card":
+        message = "The customer did not approve the payment."
+        money.decline(scope, intent, code="payment_method_customer_decline", message=message)
+    elif intent["status"] == "requires_action":
         message = "We are unable to authenticate your payment method."
         money.decline(scope, intent, code="payment_intent_authentication_failure", message=message)
     else:
-        message = "The customer did not approve the payment."
-        money.decline(scope, intent, code="payment_method_customer_decline", message=message)
+        message = "Your card was declined."
+        money.decline(scope, intent, code="card_declined", message=message, decline_code="generic_decline")
 
 
 def _shuffle(scope: Scope, intent: Json) -> None:

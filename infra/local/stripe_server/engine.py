@@ -227,6 +227,8 @@ class StripeEngine:
                 result = self._control(method, target, payload)
         except control.ControlError as refusal:
             return Answer(refusal.status, _text({"message": refusal.message}))
+        except ApiError as refusal:
+            return Answer(refusal.status, _text({"message": refusal.error["message"]}))
         except Exception:
             _log.exception("a local control action failed")
             return Answer(500, _text({"message": "The local server failed; see its log."}))

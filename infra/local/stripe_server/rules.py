@@ -34,10 +34,19 @@ FEE_BPS = {"card": 290, "alipay": 220, "wechat_pay": 220}
 FEE_FIXED = {"card": 30, "alipay": 35, "wechat_pay": 35}
 REFUND_WINDOW_DAYS = {"alipay": 90, "wechat_pay": 180}
 
-# Which state a PaymentIntent may reach from which; a terminal state has no row.
+# Which state a PaymentIntent may reach from which; a terminal state has no row. A payment that is declined at once
+# leaves its intent where it was.
 INTENT_MOVES: dict[str, frozenset[str]] = {
     "requires_payment_method": frozenset(
-        {"requires_confirmation", "requires_action", "processing", "requires_capture", "succeeded", "canceled"}
+        {
+            "requires_payment_method",
+            "requires_confirmation",
+            "requires_action",
+            "processing",
+            "requires_capture",
+            "succeeded",
+            "canceled",
+        }
     ),
     "requires_confirmation": frozenset(
         {"requires_payment_method", "requires_action", "processing", "requires_capture", "succeeded", "canceled"}
