@@ -96,23 +96,25 @@ class Result:
 @dataclass(frozen=True)
 class Run:
     """The standing of one provider day. `balance` is currency → (provider's balance, our books, explained by what is
-    in flight or different), on the newest day only."""
+    in flight or different), on the newest day only; the provider's is None where it could not be compared."""
 
     provider: str
     day: date
     matched: int = 0
     in_flight: int = 0
     differences: int = 0
-    balance: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
+    balance: Mapping[str, tuple[int | None, int, int]] = field(default_factory=dict)
 
     @property
     def state(self) -> str:
         return "differences" if self.differences else "in_flight" if self.in_flight else "matched"
 
     @property
-    def balanced(self) -> bool:
-        """Is every cent between the provider's balance and our books explained?"""
-        return all(theirs == ours + explained for theirs, ours, explained in self.balance.values())
+    def balanced(self) -> bool | None:
+        """Is every cent between the provider's balance and our books explained? None: some was not compared, and the
+        rest is."""
+        held = [holds(*amounts) for amounts in self.balance.values()]
+        return False if False in held else None if None in held else True
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,11 @@ class Found:
     state: str
     found_at: Instant
     repaired_at: Instant | None = None
+
+
+def holds(theirs: int | None, ours: int, explained: int) -> bool | None:
+    """None: it was not compared."""
+    return None if theirs is None else theirs == ours + explained
 
 
 def provider_day(at: Instant) -> date:
@@ -314,3 +321,12 @@ def effects(differences: Iterable[Difference]) -> dict[str, int]:
         for currency, amount in item.effect.items():
             total[currency] += amount
     return dict(total)
+
+
+def less_newer(held: Mapping[str, int], newer: Iterable[BalanceLine]) -> dict[str, int]:
+    """What the provider held before these lines came; minor units by currency, fees taken off as the provider does."""
+    left = dict(held)
+    for line in newer:
+        if line.amount.currency in left:
+            left[line.amount.currency] -= line.amount.amount_minor - line.fee.amount_minor
+    return left

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from chalicelib.kernel import ids
 from chalicelib.kernel.instant import Instant
-from chalicelib.reconciliation.model import Found, Run
+from chalicelib.reconciliation.model import Found, Run, holds
 from chalicelib.web.schema import InstantText, MoneyOut, Output, Query
 
 Kind = Literal["missing_here", "missing_there", "amount", "currency", "fee", "state", "duplicate", "unknown_category"]
@@ -26,12 +26,13 @@ class DifferencesQuery(RunsQuery):
 
 
 class BalanceCheckOut(Output):
-    """The provider's balance = our books + what is explained by lines in flight and open differences."""
+    """The provider's balance = our books + what is explained by lines in flight and open differences. Both `provider`
+    and `holds` are null when payments came so fast that the balance could not be compared."""
 
-    provider: MoneyOut
+    provider: MoneyOut | None = Field(description="As of what the run has seen")
     books: MoneyOut
     explained: MoneyOut
-    holds: bool
+    holds: bool | None
 
 
 class RunOut(Output):
@@ -59,10 +60,10 @@ class RunOut(Output):
                 "differences": run.differences,
                 "balances": [
                     BalanceCheckOut(
-                        provider=MoneyOut(amount_minor=theirs, currency=currency),
+                        provider=None if theirs is None else MoneyOut(amount_minor=theirs, currency=currency),
                         books=MoneyOut(amount_minor=ours, currency=currency),
                         explained=MoneyOut(amount_minor=explained, currency=currency),
-                        holds=theirs == ours + explained,
+                        holds=holds(theirs, ours, explained),
                     )
                     for currency, (theirs, ours, explained) in sorted(run.balance.items())
                 ],

@@ -6,17 +6,17 @@ repeated: the second time it finds its own work and changes nothing.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
-from chalicelib.kernel.instant import HOUR_MS, SECOND_MS, Instant
+from chalicelib.kernel.instant import SECOND_MS, Instant
 from chalicelib.kernel.page import Page
 from chalicelib.ledger import model as books
 from chalicelib.ledger import service as ledger
 from chalicelib.ledger.model import EntryConflict, Meta, ProviderLine
-from chalicelib.reconciliation import tables
+from chalicelib.reconciliation import balance, tables
+from chalicelib.reconciliation.balance import Seen
 from chalicelib.reconciliation.model import (
     DIFFERENCE,
     FEE_EVENT,
@@ -30,7 +30,6 @@ from chalicelib.reconciliation.model import (
     Run,
     beside_booked_fees,
     day_start,
-    effects,
     fee_difference,
     fee_differences,
     match,
@@ -56,6 +55,7 @@ class Tally:
     in_flight: int = 0
     differences: int = 0
     fees_posted: int = 0
+    seen: Seen = field(default_factory=Seen)
 
 
 def reconcile(ctx: Context, only: date | None = None, progress: Progress | None = None) -> dict[str, int]:
@@ -70,14 +70,14 @@ def reconcile(ctx: Context, only: date | None = None, progress: Progress | None 
     tally, open_items = Tally(), list[Difference]()
     done = 0
     for group in spans(days):
-        result = _match(ctx, group)
+        result = _match(ctx, group, tally.seen)
         for day in group:
             open_items += _conclude(ctx, day, result.of_days({day}), tally, keep=day == today and only is None)
             done += 1
             if progress:
                 progress(done, len(days))
     if only is None:
-        _compare_balance(ctx, cursor, today, open_items)
+        balance.compare(ctx, cursor, today, open_items, tally.seen)
         cursor["day"] = provider_day(Instant(ctx.now.ms - _lag_ms(ctx))).isoformat()
         jobs.save_cursor(JOB, cursor)
     return {
@@ -101,13 +101,17 @@ def _days(ctx: Context, cursor: dict[str, int | str], today: date) -> set[date]:
     return new | {today} | tables.open_days(ctx.ports.payments.name)
 
 
-def _match(ctx: Context, group: Sequence[date]) -> Result:
-    """Both sides of some days, with the days around them in which a counterpart may stand."""
+def _match(ctx: Context, group: Sequence[date], seen: Seen) -> Result:
+    """Both sides of some days, with the days around them in which a counterpart may stand. What happens while this
+    runs is left to the next run, so that a day is looked at as it was at one instant."""
     since = day_start(group[0] - timedelta(days=LATE_DAYS))
-    until = min(day_start(group[-1] + timedelta(days=1 + LATE_DAYS)), Instant(ctx.now.ms + HOUR_MS))
+    until = day_start(group[-1] + timedelta(days=1 + LATE_DAYS))
     account = f"A.psp:{ctx.ports.payments.name}"
-    ours = [found for entry in ledger.posted_between(since, until) if (found := movement(entry, account))]
-    theirs = ctx.ports.payments.balance_lines(since, until)
+    entries = [entry for entry in ledger.posted_between(since, min(until, ctx.now.plus(ms=1))) if entry.on(account)]
+    ours = [found for entry in entries if (found := movement(entry, account))]
+    # The provider's times are whole seconds.
+    theirs = list(ctx.ports.payments.balance_lines(since, min(until, ctx.now.plus(ms=SECOND_MS))))
+    seen.add(entries, theirs)
     days = set(group)
     result = match(ours, theirs, ctx.now, ctx.settings.provider_lag_seconds).of_days(days)
     of_orders = [move for move in ours if provider_day(move.at) in days and move.at.ms <= ctx.now.ms - _lag_ms(ctx)]
@@ -170,7 +174,7 @@ def _book_fees(ctx: Context, matched: Sequence[Match], tally: Tally) -> tuple[in
         if found.theirs.line_id in kept:
             continue
         try:
-            tally.fees_posted += _book_fee(ctx, found)
+            tally.fees_posted += _book_fee(ctx, found, tally.seen)
         except EntryConflict:
             # Posted by a run that ended before it could keep the line, and the fee has changed since.
             unlike.append(fee_difference(found, _booked_fee(found)))
@@ -181,7 +185,7 @@ def _booked_fee(found: Match) -> int:
     return sum(entry.on("E.psp_fee") for entry in ledger.entries_of(found.theirs.line_id))
 
 
-def _book_fee(ctx: Context, found: Match) -> int:
+def _book_fee(ctx: Context, found: Match, seen: Seen) -> int:
     """The fee's entry first and the line after it, so that a line that is kept has its fee booked. Returns how many
     entries were posted."""
     line = found.theirs
@@ -197,6 +201,7 @@ def _book_fee(ctx: Context, found: Match) -> int:
         ledger.post(tx, fee)
         try:
             tx.commit()
+            seen.add([fee], [])
             posted = 1
         except AlreadyDone:
             posted = 0
@@ -251,46 +256,6 @@ def _write(before: Found | None, after: Found) -> None:
         return  # another run has seen the same
     item = after.difference
     log.warning("reconciliation difference", kind=item.kind, ref=item.ref, state=after.state, order_id=item.order_id)
-
-
-def _compare_balance(ctx: Context, cursor: dict[str, int | str], today: date, open_items: Sequence[Difference]) -> None:
-    """Writes beside today's run what the provider holds, what our books say, and what is known to stand between."""
-    provider = ctx.ports.payments.name
-    booked = _booked(ctx, cursor)
-    explained = effects(open_items)
-    currencies = sorted({ctx.settings.currency, *booked, *explained})
-    balance = {
-        currency: (
-            ctx.ports.payments.balance(currency).amount_minor,
-            booked.get(currency, 0),
-            explained.get(currency, 0),
-        )
-        for currency in currencies
-    }
-    before = tables.run(provider, today) or Run(provider, today)
-    run = replace(before, balance=balance)
-    if run != before:
-        tables.save_run(run)
-    if not run.balanced:
-        log.error("the provider's balance is not explained by our books", provider=provider, balance=str(balance))
-
-
-def _booked(ctx: Context, cursor: dict[str, int | str]) -> dict[str, int]:
-    """Our account at the provider by currency, now. The cursor keeps the sum up to a day ago, so that a night reads a
-    night's entries; what indexes show late is younger than that."""
-    account = f"A.psp:{ctx.ports.payments.name}"
-    since = Instant(int(cursor.get("until", ctx.now.plus(days=-ledger.FIRST_LOOK_DAYS).ms)))
-    until = max(since, day_start(provider_day(ctx.now.plus(days=-1))))
-    totals: dict[str, int] = defaultdict(int)
-    for name, amount in cursor.items():
-        if name.startswith("psp_"):
-            totals[name.removeprefix("psp_")] = int(amount)
-    for entry in ledger.posted_between(since, until):
-        totals[entry.currency] += entry.on(account)
-    cursor.update({f"psp_{currency}": amount for currency, amount in totals.items()}, until=until.ms)
-    for entry in ledger.posted_between(until, ctx.now.plus(ms=1)):
-        totals[entry.currency] += entry.on(account)
-    return dict(totals)
 
 
 def runs(before: str | None, limit: int) -> Page[Run]:

@@ -36,10 +36,23 @@ Day = Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="A provider 
 
 def local_environment() -> None:
     """Takes what `<LINLI_DATA>/env.json` says of a running local stack for every variable that is not set."""
-    path = Path(os.environ.get("LINLI_DATA") or ".linli") / "env.json"
+    path = _data() / "env.json"
     if path.is_file():
         for name, value in json.loads(path.read_text(encoding="utf-8")).items():
             os.environ.setdefault(name, value)
+
+
+def _data() -> Path:
+    return Path(os.environ.get("LINLI_DATA") or ".linli").resolve()
+
+
+@app.callback()
+def _needs_a_place() -> None:
+    """Operate Linli."""
+    # Without either it would go looking for an AWS account. Help needs none.
+    chosen = os.environ.get("AWS_ENDPOINT_URL_DYNAMODB") or os.environ.get("LINLI_STAGE")
+    if not chosen and "--help" not in sys.argv:
+        _stop(f"no stack is running with its data in {_data()}: run `make start`", 2)
 
 
 def _logs_to_people() -> None:
@@ -51,9 +64,9 @@ def _logs_to_people() -> None:
             handler.setStream(sys.stderr)
 
 
-def _stop(message: str) -> NoReturn:
-    _people.print(message, style="red", markup=False, highlight=False)
-    raise typer.Exit(1)
+def _stop(message: str, code: int = 1) -> NoReturn:
+    _people.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
+    raise typer.Exit(code)
 
 
 @contextlib.contextmanager
@@ -169,6 +182,8 @@ def export_journal(
             _date(since) if since else datetime.fromtimestamp(now.seconds, UTC).date().replace(month=1, day=1)
         )
         end = day_start(_date(until)) if until else now.plus(ms=1)
+        if start >= end:
+            _stop(f"nothing to export: --since {since or start} is not before --until {until or 'now'}", 2)
         with _bar("Exporting days") as progress, _opened(output) as out:
             count = journal.write(_by_day(start, end, progress), out)
     if output is not None:

@@ -6,8 +6,10 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import pytest
 from beancount import loader
 
 from chalicelib.ledger import service as ledger
@@ -19,9 +21,13 @@ from tests.builders import orders as build
 
 
 def linli(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return _run(arguments, {**os.environ, **environment})
+
+
+def _run(arguments: Iterable[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "infra.ops.cli", *arguments],
-        env={**os.environ, **environment},
+        env=environment,
         capture_output=True,
         text=True,
         timeout=60,
@@ -79,3 +85,25 @@ def test_beside_a_running_stack_it_takes_that_stacks_environment(tmp_path: Path)
     finally:
         os.environ.clear()
         os.environ.update(before)
+
+
+def test_without_a_stack_it_says_how_to_start_one(tmp_path: Path) -> None:
+    """Nothing configured and no stack: one line and exit code 2, and no look for anybody's AWS account. Help works."""
+    known = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "LINLI_"))}
+    nowhere = {**known, "LINLI_DATA": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])}
+    for arguments in (["settle", "--json"], ["reconcile"], ["export", "journal"]):
+        done = _run(arguments, nowhere)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.splitlines() == [f"no stack is running with its data in {tmp_path}: run `make start`"]
+    assert _run(["settle", "--help"], nowhere).returncode == 0
+    assert _run(["--help"], nowhere).returncode == 0
+
+
+@pytest.mark.parametrize("until", ["2026-11-21", "2026-11-22"])
+def test_an_export_of_no_time_at_all_is_refused(until: str, tmp_path: Path) -> None:
+    """Its end must come after its beginning: one line, exit code 2, no file."""
+    path = tmp_path / "journal.beancount"
+    done = linli("export", "journal", "--since", "2026-11-22", "--until", until, "-o", str(path))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == [f"nothing to export: --since 2026-11-22 is not before --until {until}"]
+    assert list(tmp_path.iterdir()) == []

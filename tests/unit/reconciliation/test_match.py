@@ -216,3 +216,18 @@ def test_a_run_says_how_its_day_stands() -> None:
     ]
     assert Run("stripe", day, balance={"CNY": (100, 90, 10)}).balanced
     assert not Run("stripe", day, balance={"CNY": (100, 90, 9)}).balanced
+
+
+def test_what_was_not_compared_is_neither_explained_nor_a_hole() -> None:
+    """One currency without a reading leaves the run open, unless another has a hole."""
+    day = date(2026, 11, 22)
+    unread = {"CNY": (None, 90, 10)}
+    assert Run("stripe", day, balance=unread).balanced is None
+    assert Run("stripe", day, balance={**unread, "USD": (5, 5, 0)}).balanced is None
+    assert Run("stripe", day, balance={**unread, "USD": (5, 4, 0)}).balanced is False
+
+
+def test_lines_that_came_later_are_taken_off_the_balance_net_and_by_currency() -> None:
+    """A charge and a refund of 128.00 and 50.00; a currency that is not compared changes nothing."""
+    newer = [line(), line("re_1", -5000, fee=0), line("ch_2", currency="USD")]
+    assert model.less_newer({"CNY": 20_000}, newer) == {"CNY": 20_000 - 12_723 + 5000}
