@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypedDict
+
+from chalicelib.runtime import clock
+from chalicelib.runtime.settings import settings
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS messages (
@@ -37,8 +38,8 @@ class Inbox:
     """Stands in for an SMS provider. Several threads and processes may use the same file at once."""
 
     def __init__(self, path: str | None = None) -> None:
-        """`path` defaults to `LINLI_SMS_INBOX`; the file is made on the first use. Raises `KeyError` without either."""
-        self._path = Path(path or os.environ["LINLI_SMS_INBOX"])
+        """`path` defaults to the setting `sms_inbox`; the file is made on the first use."""
+        self._path = Path(path or settings().sms_inbox)
         with self._connection() as connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(_SCHEMA)
@@ -49,7 +50,7 @@ class Inbox:
             connection.execute(
                 "INSERT INTO messages (dedupe_key, recipient, text, template, sent_at) VALUES (?, ?, ?, ?, ?)"
                 " ON CONFLICT (dedupe_key) DO NOTHING",
-                (dedupe_key, to, text, template, _now_text()),
+                (dedupe_key, to, text, template, str(clock.now())),
             )
             (number,) = connection.execute("SELECT id FROM messages WHERE dedupe_key = ?", (dedupe_key,)).fetchone()
         return f"sms_local_{number}"
@@ -70,11 +71,3 @@ class Inbox:
         """Yield a connection whose changes are committed at the end; one per call, so that threads share nothing."""
         with closing(sqlite3.connect(self._path, timeout=_BUSY_SECONDS)) as connection, connection:
             yield connection
-
-
-def _now_text() -> str:
-    """Return the local stack's instant: the real one, moved by the offset in `LINLI_CLOCK_FILE`."""
-    clock_file = Path(os.environ.get("LINLI_CLOCK_FILE", ""))
-    offset_seconds = int(clock_file.read_text()) if clock_file.is_file() else 0
-    now = datetime.now(UTC) + timedelta(seconds=offset_seconds)
-    return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
