@@ -79,7 +79,7 @@ def provider_answers(status: int, on: str = "/v1/", method: str = "") -> Iterato
             return Answer(status, error, {"Stripe-Should-Retry": "false"})
         return StripeEngine.handle(engine, verb, target, headers, body)
 
-    engine.handle = handle  # type: ignore[method-assign]
+    engine.handle = handle
     try:
         yield
     finally:

@@ -118,11 +118,11 @@ def test_an_idempotency_key_is_kept_for_a_day_and_then_forgotten() -> None:
     """Within 24 hours the same intent comes back; a retry after 26 hours makes another one, as Stripe may."""
     world = World()
     create, options = world.client.v1.payment_intents.create, {"idempotency_key": "k"}
-    first = create({"amount": 5000, "currency": "cny"}, options)  # type: ignore[arg-type]
+    first = create({"amount": 5000, "currency": "cny"}, options)
     world.now += 24 * 3600
-    assert create({"amount": 5000, "currency": "cny"}, options).id == first.id  # type: ignore[arg-type]
+    assert create({"amount": 5000, "currency": "cny"}, options).id == first.id
     world.now += 2 * 3600
-    assert create({"amount": 5000, "currency": "cny"}, options).id != first.id  # type: ignore[arg-type]
+    assert create({"amount": 5000, "currency": "cny"}, options).id != first.id
 
 
 def test_a_stored_failure_of_the_server_is_replayed() -> None:

@@ -22,7 +22,7 @@ def psp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Provider]:
 def refusal(psp: Provider, **params: Any) -> stripe.InvalidRequestError:
     """The error that creating an intent with these parameters gives."""
     with pytest.raises(stripe.InvalidRequestError) as caught:
-        psp.client.v1.payment_intents.create(params)  # type: ignore[arg-type]
+        psp.client.v1.payment_intents.create(params)
     assert caught.value.http_status == 400
     return caught.value
 

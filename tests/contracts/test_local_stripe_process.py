@@ -42,7 +42,7 @@ class Provider:
             params |= {"payment_method_data": {"type": method}, "return_url": RETURN_URL}
         else:
             params["payment_method"] = method
-        return self.client.v1.payment_intents.create(params)  # type: ignore[arg-type]
+        return self.client.v1.payment_intents.create(params)
 
     def local(self, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
         """A control request: `(status, JSON)`."""

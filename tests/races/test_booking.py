@@ -28,12 +28,12 @@ def outcomes(replies: list[Any]) -> Counter[Any]:
 
 
 def test_two_hundred_buyers_and_one_of_them_gets_it() -> None:
-    """Everybody else is told what is free, nearest first."""
+    """Two hundred people at the same moment; everybody else is told what is free, nearest first."""
     shop = salons.salon(staff=1)
     start = build.free_slots(shop)[4]["starts_at"]
-    buyers = [identity.person() for _ in range(20)]
+    buyers = [identity.person() for _ in range(200)]
     quotes = [(buyer, build.quote(shop, buyer, start)["id"]) for buyer in buyers]
-    replies = in_crowd([partial(place, *quotes[number % 20]) for number in range(200)])
+    replies = at_once([partial(place, *quoted) for quoted in quotes])
     assert outcomes(replies) == {(201, ""): 1, (409, "slot_taken"): 199}
     offered = {tuple(one["starts_at"] for one in r.json["alternatives"]) for r in replies if r.status == 409}
     assert all(len(three) == 3 and start not in three for three in offered)

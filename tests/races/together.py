@@ -22,7 +22,7 @@ def at_once(acts: Sequence[Callable[[], T]]) -> list[T]:
         return list(pool.map(run, acts))
 
 
-def in_crowd(acts: Iterable[Callable[[], T]], threads: int = 48) -> list[T]:
+def in_crowd(acts: Iterable[Callable[[], T]], threads: int) -> list[T]:
     """What each answered, so many at a time: for more acts than a machine has room for at once."""
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(lambda act: act(), acts))

@@ -56,7 +56,7 @@ def errors() -> Iterator[list[str]]:
     """What is logged as an error meanwhile."""
     said: list[str] = []
     handler = logging.Handler(logging.ERROR)
-    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    handler.emit = lambda record: said.append(record.getMessage())
     logger = logging.getLogger(log.logger().name)
     level = logger.level
     logger.addHandler(handler)
@@ -70,7 +70,7 @@ def run_while(happens: Callable[[str, int], None]) -> Run:
     """A whole run with that going on; today's row."""
     ctx = identity.context(world.now())
     busy = Busy(ctx.ports.payments, happens)
-    service.reconcile(replace(ctx, ports=SimpleNamespace(payments=busy)))  # type: ignore[arg-type]
+    service.reconcile(replace(ctx, ports=SimpleNamespace(payments=busy)))
     run = tables.run("stripe", model.provider_day(ctx.now))
     assert run is not None
     return run

@@ -24,7 +24,7 @@ def otp(**changed: object) -> Otp:
         "day_count": 1,
         **changed,
     }
-    return Otp(**fields)  # type: ignore[arg-type]
+    return Otp(**fields)
 
 
 def session(**changed: object) -> Session:
@@ -36,7 +36,7 @@ def session(**changed: object) -> Session:
         "created_at": NOW,
         **changed,
     }
-    return Session(**fields)  # type: ignore[arg-type]
+    return Session(**fields)
 
 
 def test_a_second_code_within_a_minute_is_refused_and_says_how_long_to_wait() -> None:

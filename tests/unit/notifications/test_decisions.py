@@ -61,7 +61,7 @@ def test_every_event_of_the_queue_has_its_words(event: str, locale: str) -> None
 )
 def test_news_is_told_only_while_it_is_true(event: str, changed: dict[str, object], template: str | None) -> None:
     """A confirmation of what was cancelled since, or has begun, is not sent."""
-    assert model.template(event, replace(ORDINARY, **changed), NOW) == template  # type: ignore[arg-type]
+    assert model.template(event, replace(ORDINARY, **changed), NOW) == template
 
 
 def receipt(number: int, *, by: str = "m", hours_ago: int = 1) -> Receipt:
