@@ -332,6 +332,11 @@ def put_new(tx: Transaction, placed: Order, otherwise: Otherwise) -> None:
     tx.put_new(_row(placed), otherwise)
 
 
+def check_absent(tx: Transaction, order_id: str, otherwise: Otherwise) -> None:
+    """The transaction holds only if there is no such order."""
+    tx.check(OrderRow(*ids.split(order_id)), OrderRow.pk.does_not_exist(), otherwise)
+
+
 def request_hash(old: dict[str, Any]) -> str:
     """The request hash inside a raw stored row."""
     return str(json.loads(old["d"]["S"])["rh"])

@@ -146,7 +146,7 @@ class StripePayments:
 
     def refund(self, *, intent_id: str, amount: Money, order_id: str, refund_id: str) -> Refund:
         # Stripe forgets idempotency keys after 24 hours, so a refund that was asked for before is looked up first.
-        for found in self._refunds_of(intent_id):
+        for found in self.refunds_of(intent_id):
             if found.refund_id == refund_id:
                 return found
         params = {
@@ -160,7 +160,7 @@ class StripePayments:
             )
         )
 
-    def _refunds_of(self, intent_id: str) -> list[Refund]:
+    def refunds_of(self, intent_id: str) -> list[Refund]:
         listed = self._call(lambda: self._client.v1.refunds.list({"payment_intent": intent_id, "limit": 100}).to_dict())
         return [_refund(item) for item in listed["data"]]
 
@@ -203,8 +203,8 @@ class StripePayments:
         except SignatureVerificationError:
             return False
 
-    def events_since(self, since: Instant) -> Iterator[ProviderEvent]:
-        params = {"types": EVENT_TYPES, "created": {"gte": since.seconds}, "limit": 100}
+    def events_since(self, since: Instant, until: Instant | None = None) -> Iterator[ProviderEvent]:
+        params = {"types": EVENT_TYPES, "created": _span(since, until), "limit": 100}
         listed = self._call(lambda: [item.to_dict() for item in self._client.v1.events.list(params).auto_paging_iter()])
         for item in reversed(listed):
             try:
@@ -214,6 +214,19 @@ class StripePayments:
                 log.error("unreadable event", error, event_id=str(item.get("id")))
                 continue
             yield event
+
+    def intents_since(self, since: Instant, until: Instant | None = None) -> Iterator[Intent]:
+        params = {"created": _span(since, until), "limit": 100}
+        listed = self._call(
+            lambda: [item.to_dict() for item in self._client.v1.payment_intents.list(params).auto_paging_iter()]
+        )
+        for item in reversed(listed):
+            try:
+                intent = _intent(item)
+            except (KeyError, ValueError) as error:
+                log.error("unreadable intent", error, intent_id=str(item.get("id")))
+                continue
+            yield intent
 
     # ------------------------------------------------------------------ the provider's account
 
@@ -263,6 +276,10 @@ class StripePayments:
             raise ProviderUnavailable(retry_after_seconds=2) from error
 
 
+def _span(since: Instant, until: Instant | None) -> dict[str, int]:
+    return {"gte": since.seconds, **({"lt": until.seconds} if until else {})}
+
+
 def _money(amount: int, currency: str) -> Money:
     return Money(amount, currency.upper())
 
@@ -286,6 +303,7 @@ def _intent(found: dict[str, Any]) -> Intent:
         charge_ref=_id_of(found.get("latest_charge")),
         next_action=_next_action(found),
         failure=failure,
+        created=Instant(found["created"] * 1000),
     )
 
 
