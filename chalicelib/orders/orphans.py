@@ -1,4 +1,4 @@
-"""Giving back the money of orders that are not here: placed after the instant that tables were restored to, and paid."""
+"""Giving back the money of orders that are not here: placed and paid after the instant that tables were restored to."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def give_back(ctx: Context, intent: Intent) -> Orphan:
         if intent.state != SUCCEEDED:
             raise ValueError(f"{intent.intent_id} is {intent.state}: there is nothing to give back")
         refunds = ctx.ports.payments.refunds_of(intent.intent_id)
-        found = _open(ctx, decisions.opened(intent, refunds, ctx.now, provider))
+        found = _open(decisions.opened(intent, refunds, ctx.now, provider))
         log.warning("a payment without an order goes back", intent_id=intent.intent_id, order_id=intent.order_id)
     return drive(ctx, found)
 
 
-def _open(ctx: Context, step: Step) -> Orphan:
+def _open(step: Step) -> Orphan:
     tx = Transaction()
     # Whoever places the order again at this moment either stands before this, or finds the money gone.
     tables.check_absent(tx, step.after.order_id, OrderIsHere())

@@ -25,16 +25,17 @@ def event(ctx: Context, fact: ProviderEvent, *, dry_run: bool = False) -> str:
     """What became of a fact: REPLAYED, KNOWN, PARKED, or IGNORED for one without an order here, whose payment is
     looked at by `intent`. A dry run changes nothing. Raises Unavailable."""
     about = fact.intent or fact.refund
-    before = _order(about.order_id) if about else None
-    if about is None or before is None:
+    before = after = _order(about.order_id) if about else None
+    if before is None or after is None:
         return KNOWN if fact.refund and not dry_run and orphans.told(ctx, fact.refund) else IGNORED
     if dry_run:
-        return _would(ctx, before, fact.intent, fact.refund)
+        if fact.intent is not None:
+            return _would_pay(ctx, before, fact.intent)
+        return _would_refund(ctx, before, fact.refund) if fact.refund else IGNORED
     try:
         if fact.intent is not None:
             after = paying.apply_intent(ctx, fact.intent, told=True)
-        else:
-            assert fact.refund is not None
+        elif fact.refund is not None:
             after = _refund(ctx, before, fact.refund)
     except Unavailable:
         raise
@@ -49,15 +50,15 @@ def _order(order_id: str) -> Order | None:
     return tables.order(order_id) if ids.is_id(order_id, "ord") else None
 
 
-def _would(ctx: Context, order: Order, intent: Intent | None, refund: Refund | None) -> str:
+def _would_pay(ctx: Context, order: Order, found: Intent) -> str:
     provider = ctx.ports.payments.name
-    if intent is not None:
-        change = decisions.intent_fact(order, intent, ctx.now, saving.clocks(ctx), provider)
-        return REPLAYED if change else KNOWN
-    assert refund is not None
+    return REPLAYED if decisions.intent_fact(order, found, ctx.now, saving.clocks(ctx), provider) else KNOWN
+
+
+def _would_refund(ctx: Context, order: Order, refund: Refund) -> str:
     own_id, _, _ = refund.refund_id.rpartition(".")
     if any(record.id == own_id for record in order.refunds):
-        return REPLAYED if decisions.refund_fact(order, refund, ctx.now, provider) else KNOWN
+        return REPLAYED if decisions.refund_fact(order, refund, ctx.now, ctx.ports.payments.name) else KNOWN
     # Whether it is adopted depends on facts before it, which a dry run has not applied.
     return REPLAYED if ids.is_id(own_id, "ref") else PARKED
 
@@ -88,7 +89,7 @@ def intent(ctx: Context, found: Intent, *, dry_run: bool = False) -> str:
     before = tables.order(found.order_id)
     if before is not None:
         if dry_run:
-            return _would(ctx, before, found, None)
+            return _would_pay(ctx, before, found)
         try:
             after = paying.apply_intent(ctx, found)
         except UnknownOrder:

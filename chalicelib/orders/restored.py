@@ -8,10 +8,11 @@ from chalicelib.kernel import ids
 from chalicelib.kernel.instant import Instant
 from chalicelib.kernel.money import half_up
 from chalicelib.ledger import model as ledger
-from chalicelib.orders.changes import Change, moved, told, with_due, with_refund_state
-from chalicelib.orders.decisions import SENT_BACK
+from chalicelib.ledger.model import Entry
+from chalicelib.orders.changes import Change, Clocks, moved, told, with_due, with_lines, with_refund_state
+from chalicelib.orders.decisions import SENT_BACK, served
 from chalicelib.orders.model import ORDER, Order
-from chalicelib.payments.model import RefundRecord
+from chalicelib.payments.model import RefundRecord, refund_id
 from chalicelib.providers.ports import Refund
 
 
@@ -37,6 +38,28 @@ def refund_found(order: Order, refund: Refund, now: Instant) -> Change | None:
     return _ended(order, record, now)
 
 
+def decided(order: Order, entry: Entry, clocks: Clocks, now: Instant) -> Change | None:
+    """The move of people that an entry of the journal tells of, for a row that does not know it. None for what the
+    provider did: its facts come again."""
+    if entry.event == "earned" and ORDER.can(order.state, "fulfil"):
+        return served(order, "finished", "service_finished", now, clocks)
+    if entry.event not in ("cancelled", "declined", "no_show"):
+        return None
+    kept = -entry.on("L.merchant_pending:") - entry.on("R.commission")
+    given_back = -entry.on("L.refund_payable")
+    paid = next((a for c in order.charges if c.state == "paid" for a in c.attempts if a.state == "succeeded"), None)
+    record = None
+    if given_back and paid is not None:
+        own_id = refund_id(order.id, entry.n)
+        record = RefundRecord(own_id, given_back, "approved", "cancelled", paid.intent_id, 0, "", now)
+    event = {"declined": "decline", "no_show": "no_show"}.get(entry.event, "cancel")
+    if not ORDER.can(order.state, event):
+        event = "operator_cancel"
+    if not ORDER.can(order.state, event):
+        return None
+    return _end(order, event, entry.event, kept, record, now)
+
+
 def without_place(change: Change) -> Change:
     """The same, for an order whose place the calendar has not (any more)."""
     return replace(change, releases=False)
@@ -50,12 +73,24 @@ def _ended(order: Order, record: RefundRecord, now: Instant) -> Change | None:
     kept = _kept(order, record.amount_minor)
     if kept is None:
         return None
-    order = replace(moved(order, event), cancel_reason="operator", kept_minor=kept, refunds=(*order.refunds, record))
+    return _end(order, event, "cancelled", kept, record, now)
+
+
+def _end(order: Order, event: str, entry_event: str, kept: int, record: RefundRecord | None, now: Instant) -> Change:
+    reason = {"declined": "declined", "no_show": "no_show"}.get(entry_event, "operator")
+    order = replace(moved(order, event), cancel_reason=reason, kept_minor=kept)
+    if entry_event == "no_show":
+        order = with_lines(order, "no_show")
+    order = told(order, now, "operator", entry_event)
     if kept:
         order = replace(order, earned_at=now)
-    order = with_refund_state(told(order, now, "operator", "cancelled", "refund_approved"))
+    news = ("order.declined" if entry_event == "declined" else "order.cancelled",)
+    if record is not None:
+        order = told(replace(order, refunds=(*order.refunds, record)), now, "system", "refund_approved")
+        news = (*news, "order.refund_approved")
     legs = ledger.kept(order.terms, order.merchant_id, kept)
-    return Change(with_due(order, now), (("cancelled", legs, ""),), ("order.cancelled",), releases=True)
+    entries = ((entry_event, legs, ""),) if legs else ()
+    return Change(with_due(with_refund_state(order), now), entries, news, releases=entry_event != "no_show")
 
 
 def _kept(order: Order, refunded_minor: int) -> int | None:

@@ -328,8 +328,21 @@ def many(order_ids: Iterable[str]) -> list[Order]:
     return [found[order_id] for order_id in wanted if order_id in found]
 
 
+def everything(touched_since: Instant) -> Iterator[Order]:
+    """A63: every order to which something has happened since an instant, in no order; a strong scan."""
+    for row in OrderRow.scan(consistent_read=True):
+        one = _order(row)
+        if max((event.at for event in one.timeline), default=one.created_at) >= touched_since:
+            yield one
+
+
 def put_new(tx: Transaction, placed: Order, otherwise: Otherwise) -> None:
     tx.put_new(_row(placed), otherwise)
+
+
+def check_unmoved(tx: Transaction, seen: Order) -> None:
+    """The transaction holds only if the order is as it was read. Raises Changed."""
+    tx.check(OrderRow(*ids.split(seen.id)), OrderRow.version == seen.version, Changed())
 
 
 def check_absent(tx: Transaction, order_id: str, otherwise: Otherwise) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 from pynamodb.attributes import UnicodeAttribute
 from pynamodb.indexes import GlobalSecondaryIndex, KeysOnlyProjection
@@ -91,9 +92,14 @@ def orphan(provider: str, intent_id: str) -> Orphan | None:
     """A60: the payment without an order, once it is being given back; strong."""
     for row in OrphanRow.query(f"{provider}#{intent_id}", OrphanRow.sk == "orphan", consistent_read=True):
         d = row.data
-        record = RefundRecord(*d["rf"][:-1], Instant(d["rf"][-1])) if d["rf"] else None
+        record = _record(d["rf"]) if d["rf"] else None
         return Orphan(provider, intent_id, d["o"], d["cu"], d["a"], record, row.version, d["h"])
     return None
+
+
+def _record(packed: list[Any]) -> RefundRecord:
+    own_id, amount, state, reason, intent_id, tries, provider_id, approved_ms = packed
+    return RefundRecord(own_id, amount, state, reason, intent_id, tries, provider_id, Instant(approved_ms))
 
 
 def save_orphan(tx: Transaction, after: Orphan, otherwise: Otherwise) -> None:

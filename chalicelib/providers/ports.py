@@ -101,7 +101,7 @@ class Intent:
     charge_ref: str | None = None
     next_action: dict[str, Any] | None = None
     failure: str | None = None
-    created: Instant = Instant(0)
+    created: Instant = field(default=Instant(0))
 
 
 @dataclass(frozen=True)

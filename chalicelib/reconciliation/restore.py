@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 
 from chalicelib.kernel.errors import Invalid
 from chalicelib.kernel.instant import DAY_MS, HOUR_MS, MINUTE_MS, Instant
-from chalicelib.orders import orphans, replay
+from chalicelib.orders import orphans, replay, soundness
 from chalicelib.payments.orphans import OrderIsHere, RefundUnderWay
 from chalicelib.providers.ports import SUCCEEDED, Intent
 from chalicelib.reconciliation import service
@@ -43,15 +43,19 @@ def since(
     give_back: Collection[str] = (),
     progress: Progress | None = None,
 ) -> dict[str, int]:
-    """Applies what the provider tells since the instant: how many facts there were, what became of them, how many
-    intents were cancelled and payments given back, and what the match found.
+    """Mends what the restore has cut, then applies what the provider tells since the instant: how many facts there
+    were, what became of them, how many intents were cancelled and payments given back, what the match found, and how
+    many faults are left.
 
     `give_back` names intents whose order is not here, or EVERYTHING. An interrupted run goes on where it was when it
     is asked for the same instant again. Raises TooLongAgo, ProviderUnavailable.
     """
     if not ctx.now.ms - KEPT_DAYS * DAY_MS <= instant.ms <= ctx.now.ms:
         raise TooLongAgo
-    counts = Counter(dict.fromkeys(("facts", *_COUNTS, "given_back", "left_over"), 0))
+    counts = Counter(dict.fromkeys(("mended", "facts", *_COUNTS, "given_back", "left_over", "faults"), 0))
+    touched = Instant(instant.ms - _INTENTS_BEFORE_MS)
+    if not dry_run:
+        counts["mended"], _ = soundness.mend(ctx, touched)
     slices = list(_slices(instant, ctx.now, 0 if dry_run else _done_until(instant)))
     total = len(slices) + 1
     for done, (begin, end) in enumerate(slices, 1):
@@ -68,6 +72,9 @@ def since(
         counts.update(_give_back(ctx, found, give_back))
         counts.update(_matched(ctx))
         jobs.save_cursor(JOB, {"since": instant.ms, "finished": ctx.now.ms})
+    for fault in soundness.faults(touched):
+        counts["faults"] += 1
+        log.error("restored tables disagree", kind=fault.kind, subject=fault.subject, detail=fault.detail)
     if progress:
         progress(total, total)
     counts.pop(replay.IGNORED, None)

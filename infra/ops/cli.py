@@ -164,9 +164,7 @@ def reconcile(
     day: Day = None,
     since: Annotated[
         str | None,
-        typer.Option(
-            metavar="INSTANT", help="After a restore: replay the provider's facts since 2026-11-22T10:00:00Z."
-        ),
+        typer.Option(metavar="INSTANT", help="After a restore: replay the provider's facts since then."),
     ] = None,
     give_back: Annotated[
         list[str] | None,
