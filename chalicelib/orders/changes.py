@@ -80,17 +80,24 @@ def marked_again(order: Order, now: Instant) -> Change | None:
 
 def chained(change: Change, before: Order, now: Instant, standing: Collection[Entry] = ()) -> tuple[Order, list[Entry]]:
     """The order with its new version and last hash, and the entries chained behind the hash it had. What is `standing`
-    in the journal already is followed, not written again."""
+    in the journal already is followed, not written again, whatever number it has."""
     version = before.version + 1
     entries: list[Entry] = []
     last = before.last_hash
     for event, legs, ref in change.entries:
         made = entry_of(change.after, event, legs, ref, version=version, at=now, previous_hash=last)
-        there = next((one for one in standing if one.id == made.id and ledger.same_post(one, made)), None)
+        there = next((one for one in standing if one.previous_hash == last and _same(one, made)), None)
         if there is None:
             entries.append(made)
+        else:
+            version = max(version, there.n)
         last = (there or made).hash
-    return replace(change.after, version=version, last_hash=last), entries
+    behind = change.after.behind and (not standing or any(one.previous_hash == last for one in standing))
+    return replace(change.after, version=version, last_hash=last, behind=behind), entries
+
+
+def _same(one: Entry, other: Entry) -> bool:
+    return (one.event, one.legs, one.ref) == (other.event, other.legs, other.ref)
 
 
 def entry_of(

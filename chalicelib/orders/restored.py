@@ -42,7 +42,7 @@ def decided(order: Order, entry: Entry, clocks: Clocks, now: Instant) -> Change 
     """The move of people that an entry of the journal tells of, for a row that does not know it. None for what the
     provider did: its facts come again."""
     if entry.event == "earned" and ORDER.can(order.state, "fulfil"):
-        return served(order, "finished", "service_finished", now, clocks)
+        return served(order, "finished", "finished", now, clocks)
     if entry.event not in ("cancelled", "declined", "no_show"):
         return None
     kept = -entry.on("L.merchant_pending:") - entry.on("R.commission")
@@ -84,7 +84,7 @@ def _end(order: Order, event: str, entry_event: str, kept: int, record: RefundRe
     order = told(order, now, "operator", entry_event)
     if kept:
         order = replace(order, earned_at=now)
-    news = ("order.declined" if entry_event == "declined" else "order.cancelled",)
+    news: tuple[str, ...] = ("order.declined" if entry_event == "declined" else "order.cancelled",)
     if record is not None:
         order = told(replace(order, refunds=(*order.refunds, record)), now, "system", "refund_approved")
         news = (*news, "order.refund_approved")

@@ -49,7 +49,7 @@ def news_of(order: Order, events: Sequence[str], now: Instant) -> list[News]:
 def write(ctx: Context, before: Order, change: Change, *, due_by: Instant | None = None) -> Order:
     """The order as it now stands. Raises Changed when somebody else moved it, SlotTaken when a claim fails."""
     try:
-        return _write(ctx, before, change, (), due_by)
+        return _write(ctx, before, change, ledger.entries_of(before.id) if before.behind else (), due_by)
     except AlreadyDone:
         # The journal knows the move and the row does not: a restore has cut their transaction. The row follows.
         log.warning("an order follows its journal", order_id=before.id)

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from chalicelib.booking import service as booking
 from chalicelib.booking.model import Claim, SlotNotHeld, SlotTaken, Taken, claims_of
+from chalicelib.kernel import ids
 from chalicelib.kernel.instant import Instant
 from chalicelib.ledger import model as ledger
 from chalicelib.ledger import service as ledger_service
 from chalicelib.ledger.model import Entry, Legs
 from chalicelib.orders import changes, restored, saving, tables
+from chalicelib.orders.changes import Change
 from chalicelib.orders.decisions import SENT_BACK
 from chalicelib.orders.model import Changed, Order, proof_of
 from chalicelib.runtime.context import Context
@@ -48,10 +50,21 @@ def holds_place(order: Order) -> bool:
 def faults(since: Instant = Instant(0)) -> Iterator[Fault]:  # noqa: B008  # a frozen value
     """Every fault of orders to which something has happened since an instant, and of the whole calendar. It reads all
     orders and all taken days once, and the journal of the orders it looks at."""
-    for order in tables.everything(since):
+    for order in _suspects(since):
         yield from faults_of(order)
     for row, quanta in _unowned():
         yield _unowned_fault(row, quanta)
+
+
+def _suspects(since: Instant) -> Iterator[Order]:
+    """Orders that say so themselves, or of which the journal says so: a row can be older than its journal."""
+    seen = set()
+    for order in tables.everything(since):
+        seen.add(order.id)
+        yield order
+    if since.ms:
+        entries = ledger_service.posted_between(since, since.plus(days=ledger_service.FIRST_LOOK_DAYS))
+        yield from tables.many({e.business_id for e in entries if ids.is_id(e.business_id, "ord")} - seen)
 
 
 def faults_of(order: Order) -> list[Fault]:
@@ -113,7 +126,7 @@ def mend(ctx: Context, since: Instant) -> tuple[int, list[Fault]]:
     Orders first: a place that is theirs again is not unowned any more.
     """
     mended = 0
-    for order in list(tables.everything(since)):
+    for order in list(_suspects(since)):
         wrong = faults_of(order)
         mended += sum(_mend_order(ctx, order.id, fault.kind) for fault in wrong)
     mended += sum(booking.free_unowned(row, quanta) for row, quanta in list(_unowned()))
@@ -174,6 +187,8 @@ def _candidates(order: Order, provider: str) -> Iterable[tuple[str, Legs, str]]:
 
 def _follow(ctx: Context, order: Order) -> bool:
     """Moves the row to what its journal says was done by people. What the provider did comes by its facts."""
+    if not order.behind:
+        order = saving.write(ctx, order, Change(replace(order, behind=True)))
     for entry in _ahead(order, ledger_service.entries_of(order.id)):
         change = restored.decided(order, entry, saving.clocks(ctx), ctx.now)
         if change is None:

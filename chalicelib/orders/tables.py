@@ -121,6 +121,7 @@ def _pack(order: Order) -> dict[str, Any]:
         "cn": order.cancel_note,
         "kp": order.kept_minor,
         "x": int(order.extended),
+        "bh": int(order.behind),
         "rf": [
             [
                 r.id,
@@ -232,6 +233,7 @@ def _order(row: OrderRow) -> Order:
         cancel_note=d.get("cn", ""),
         kept_minor=d.get("kp", 0),
         extended=bool(d.get("x", 0)),
+        behind=bool(d.get("bh", 0)),
         refunds=tuple(_refund(packed, intents, created_at) for packed in d.get("rf", [])),
         timeline=tuple(_event(packed, created_at) for packed in d.get("tl", [])),
         note=d.get("nt", ""),
