@@ -234,10 +234,10 @@ def _keep(ctx: Context, day: date, differences: Sequence[Difference]) -> int:
     """Brings what is kept of a day to what was found: new ones are put, changed ones replaced, those that are gone
     turn repaired. Returns how many stand open; an accepted one does not."""
     provider = ctx.ports.payments.name
-    known = {(found.difference.kind, found.difference.ref): found for found in tables.of_day(provider, day)}
+    known = {tables.place(found.difference): found for found in tables.of_day(provider, day)}
     still = 0
     for item in differences:
-        before = known.pop((item.kind, item.ref), None)
+        before = known.pop(tables.place(item), None)
         if before is not None and before.state == "accepted":
             continue
         still += 1

@@ -19,7 +19,7 @@ class Settings:
 
     stage: str = "local"
     surface: str = "all"  # which part of the code this deployment serves, see web.application
-    version: str = "0.1.0"
+    version: str = "0.2.0"
     table_prefix: str = "linli-"
     public_url: str = "http://127.0.0.1:8000"
     clock_file: str = ""
