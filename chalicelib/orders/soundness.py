@@ -47,23 +47,23 @@ def holds_place(order: Order) -> bool:
     return order.state not in ("cancelled", "declined") or order.cancel_reason == "no_show"
 
 
-def faults(since: Instant = Instant(0)) -> Iterator[Fault]:  # noqa: B008  # a frozen value
-    """Every fault of orders to which something has happened since an instant, and of the whole calendar. It reads all
-    orders and all taken days once, and the journal of the orders it looks at."""
-    for order in _suspects(since):
+def faults(ctx: Context, since: Instant | None = None) -> Iterator[Fault]:
+    """Every fault of orders to which something has happened since an instant (of all, without one), and of the whole
+    calendar. It reads all orders and all taken days once, and the journal of the orders it looks at."""
+    for order in _suspects(ctx, since):
         yield from faults_of(order)
     for row, quanta in _unowned():
         yield _unowned_fault(row, quanta)
 
 
-def _suspects(since: Instant) -> Iterator[Order]:
+def _suspects(ctx: Context, since: Instant | None) -> Iterator[Order]:
     """Orders that say so themselves, or of which the journal says so: a row can be older than its journal."""
     seen = set()
-    for order in tables.everything(since):
+    for order in tables.everything(since or Instant(0)):
         seen.add(order.id)
         yield order
-    if since.ms:
-        entries = ledger_service.posted_between(since, since.plus(days=ledger_service.FIRST_LOOK_DAYS))
+    if since is not None:
+        entries = ledger_service.posted_between(since, ctx.now.plus(hours=1))
         yield from tables.many({e.business_id for e in entries if ids.is_id(e.business_id, "ord")} - seen)
 
 
@@ -120,17 +120,16 @@ def _unowned_fault(row: Taken, quanta: frozenset[int]) -> Fault:
 # ---------------------------------------------------------------------------------------------- mending
 
 
-def mend(ctx: Context, since: Instant) -> tuple[int, list[Fault]]:
-    """Mends what can be mended of `faults(since)`: how much was, and what is left for the provider's facts or a person.
+def mend(ctx: Context, since: Instant) -> int:
+    """Mends what can be mended of `faults`; returns how much. The rest is for the provider's facts, or for a person.
 
     Orders first: a place that is theirs again is not unowned any more.
     """
     mended = 0
-    for order in list(_suspects(since)):
+    for order in list(_suspects(ctx, since)):
         wrong = faults_of(order)
         mended += sum(_mend_order(ctx, order.id, fault.kind) for fault in wrong)
-    mended += sum(booking.free_unowned(row, quanta) for row, quanta in list(_unowned()))
-    return mended, list(faults(since))
+    return mended + sum(booking.free_unowned(row, quanta) for row, quanta in list(_unowned()))
 
 
 def _mend_order(ctx: Context, order_id: str, kind: str) -> bool:

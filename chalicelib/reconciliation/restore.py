@@ -23,7 +23,7 @@ JOB = "restore"
 EVERYTHING = "all"
 KEPT_DAYS = 30
 """How long Stripe keeps its events."""
-_SLICE_MS = 15 * MINUTE_MS
+_SLICE_MS = HOUR_MS
 _BEFORE_MS = 2 * MINUTE_MS  # clocks differ, and a fact of the instant's own second may be on either side of it
 _INTENTS_BEFORE_MS = HOUR_MS  # made before the instant and still open at it
 _COUNTS = (replay.REPLAYED, replay.KNOWN, replay.PARKED, replay.ORPHAN, replay.CANCELLED)
@@ -55,7 +55,7 @@ def since(
     counts = Counter(dict.fromkeys(("mended", "facts", *_COUNTS, "given_back", "left_over", "faults"), 0))
     touched = Instant(instant.ms - _INTENTS_BEFORE_MS)
     if not dry_run:
-        counts["mended"], _ = soundness.mend(ctx, touched)
+        counts["mended"] = soundness.mend(ctx, touched)
     slices = list(_slices(instant, ctx.now, 0 if dry_run else _done_until(instant)))
     total = len(slices) + 1
     for done, (begin, end) in enumerate(slices, 1):
@@ -72,7 +72,7 @@ def since(
         counts.update(_give_back(ctx, found, give_back))
         counts.update(_matched(ctx))
         jobs.save_cursor(JOB, {"since": instant.ms, "finished": ctx.now.ms})
-    for fault in soundness.faults(touched):
+    for fault in soundness.faults(ctx, touched):
         counts["faults"] += 1
         log.error("restored tables disagree", kind=fault.kind, subject=fault.subject, detail=fault.detail)
     if progress:

@@ -16,8 +16,13 @@ from typing import Any
 import pytest
 from botocore import xform_name
 
+from chalicelib import wiring
+from chalicelib.kernel import ids
+from chalicelib.kernel.money import Money
 from chalicelib.notifications import handlers as notifications
 from chalicelib.orders import handlers as orders
+from chalicelib.orders import orphans
+from chalicelib.providers.ports import IntentRequest
 from chalicelib.providers.sms.local import Inbox
 from chalicelib.runtime import resources
 from infra.local.events import sqs_event
@@ -210,6 +215,8 @@ def test_both_releases_carry_one_journey_and_the_previous_one_goes_on_alone(old:
     lines = expect(new.person(salon.owner).client.get(f"/v1/merchant/statements/{statement['id']}"), 200)["lines"]
     assert first.id in {line["order_id"] for line in lines}
 
+    an_orphan(new, old)
+
     # Earned here; then this release is taken away, and the previous one goes on with everything.
     third, fourth, late = (booked(new, salon, customer) for _ in range(3))
     pay(new, third, heard_by=new)
@@ -264,4 +271,34 @@ def rolled_back(old: Side, salon: salons.Salon, customer: Person, visits: list[V
     assert expect(old.person(salon.owner).client.get("/v1/merchant/balance"), 200)["pending"]["amount_minor"] == 0
     operator = old.person(identity.operator())
     expect(operator.client.get("/v1/operator/reconciliation/runs"), 200)
-    expect(operator.client.get("/v1/operator/reconciliation/differences?limit=100"), 200)
+
+
+def an_orphan(new: Side, old: Side) -> None:
+    """Money without an order, which only this release knows by that name: the previous one can show it."""
+    order_id = ids.random_id("ord")
+    request = IntentRequest(
+        key=order_id,
+        order_id=order_id,
+        charge_id=ids.random_id("chg"),
+        attempt_id=ids.random_id("att"),
+        amount=Money(700, "CNY"),
+        method="card",
+        client="web",
+        description="",
+        return_url=None,
+    )
+    intent = wiring.ports().payments.create_intent(request)
+    world.payer_does(request.attempt_id, "succeed")
+    new.run("reconcile")
+    path = "/v1/operator/reconciliation/differences?limit=100"
+    operator = identity.operator()
+    shown = [expect(side.person(operator).client.get(path), 200)["items"] for side in (new, old)]
+    kinds = [[item["kind"] for item in items if item["order_id"] == order_id] for items in shown]
+    assert kinds == [["orphan"], ["missing_here"]]
+    # It goes back, so that no other test finds it.
+    ctx = identity.context(world.now())
+    orphans.give_back(ctx, wiring.ports().payments.fetch_intent(intent.intent_id))
+    new.settle_down()
+    old.run("reconcile")
+    items = expect(old.person(operator).client.get(path), 200)["items"]
+    assert [item["state"] for item in items if item["order_id"] == order_id] == ["repaired"]

@@ -85,6 +85,10 @@ def of(thing: dict[str, Any]) -> str:
     return str(thing["metadata"].get("order_id", ""))
 
 
+def faults(since: Instant) -> list[soundness.Fault]:
+    return list(soundness.faults(identity.context(world.now()), since))
+
+
 def sound(salon: salons.Salon) -> list[str]:
     build.relay()
     world.settle_down()
@@ -281,8 +285,17 @@ ACTS: dict[str, tuple[str, Callable[[Visit], None]]] = {
 }
 
 
-@pytest.mark.parametrize("behind", ["orders", "ledger_journal", "booking_days", "outbox"])
-@pytest.mark.parametrize("act", sorted(ACTS))
+@pytest.mark.parametrize(
+    ("act", "behind"),
+    [
+        ("pay", "orders"),
+        ("pay", "ledger_journal"),
+        ("cancel late", "orders"),
+        ("cancel late", "ledger_journal"),
+        ("cancel late", "booking_days"),
+        ("cancel late", "outbox"),
+    ],
+)
 def test_a_transaction_that_the_restore_has_cut_is_whole_again(act: str, behind: str, salon: salons.Salon) -> None:
     """One table comes back a moment earlier than the others: order, place, books and provider agree in the end."""
     begun, move = ACTS[act]
@@ -294,7 +307,7 @@ def test_a_transaction_that_the_restore_has_cut_is_whole_again(act: str, behind:
     later = backups.take()
     disaster(backups.cut(later, earlier, behind))
     replay(since)
-    assert list(soundness.faults(since)) == []
+    assert faults(since) == []
     build.sweep()
     replay(since)
     wanted = "confirmed" if act == "pay" else "cancelled"
@@ -315,10 +328,10 @@ def test_a_cut_placing_leaves_no_place_without_an_order_and_no_order_without_a_p
     visit = build.booked(salon)
     later = backups.take()
     disaster(backups.cut(later, earlier, behind))
-    kinds = [fault.kind for fault in soundness.faults(since) if visit.id in fault.subject + fault.detail]
+    kinds = [fault.kind for fault in faults(since) if visit.id in fault.subject + fault.detail]
     assert kinds == [{"orders": soundness.PLACE_UNOWNED, "booking_days": soundness.PLACE_MISSING}[behind]]
     assert replay(since)["mended"] == 1
-    assert list(soundness.faults(since)) == []
+    assert faults(since) == []
     assert (invariants.broken({salon.shop.id})) == []
 
 
