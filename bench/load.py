@@ -88,9 +88,7 @@ def main(arguments: list[str]) -> int:
     return 0 if outcome.findings.good and not outcome.diary.errors else 1
 
 
-def under_load(
-    stack: Target, wish: Wish, watched: Callable[[float], AbstractContextManager[None]] = nullcontext
-) -> Outcome:
+def under_load(stack: Target, wish: Wish, watched: Watching = lambda _: nullcontext()) -> Outcome:
     """Prepare, let everybody come while it is `watched`, and look at the books. Raises BenchError."""
     caller = Caller(stack.url)
     arrivals = plan(wish.rate, wish.seconds, MIX, wish.seed)
