@@ -67,6 +67,8 @@ class Diary:
     confirmed: int = 0
     taken: Counter[str] = field(default_factory=Counter)
     """Expected refusals: somebody else was quicker."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    """Held while a number is counted up."""
 
     @property
     def errors(self) -> Counter[str]:
@@ -174,7 +176,8 @@ class _Client:
     def _is_taken(self, step: str, reply: Reply) -> bool:
         taken = reply.status == 409 and reply.code == _TAKEN
         if taken:
-            self.diary.taken[f"{step} {_TAKEN}"] += 1
+            with self.diary.lock:
+                self.diary.taken[f"{step} {_TAKEN}"] += 1
         return taken
 
     def _see_confirmed(self, order_id: str, person: Person) -> None:
@@ -182,7 +185,7 @@ class _Client:
         while True:
             order = self._must("look", self.town.caller.get(f"/v1/orders/{order_id}", person.token()), 200)
             if (order["state"], order["payment_state"]) == ("confirmed", "paid"):
-                with _confirming:
+                with self.diary.lock:
                     self.diary.confirmed += 1
                 return
             if time.monotonic() > deadline:
@@ -194,6 +197,3 @@ class _Client:
         if reply.status != status:
             raise _Failed(step, reply)
         return reply.body
-
-
-_confirming = threading.Lock()
