@@ -16,6 +16,8 @@ import chalicelib
 from chalicelib.runtime import resources
 from chalicelib.runtime.dynamo import Row
 from chalicelib.runtime.settings import settings
+from chalicelib.web.application import JOBS, PUBLIC
+from chalicelib.web.router import OPERATIONS
 
 API = "api_handler"
 """Chalice's name of the function behind all HTTP routes."""
@@ -89,10 +91,12 @@ class Queue:
 
 @dataclass(frozen=True)
 class Function:
-    """One function: the API, a consumer of one queue, or a schedule. `handler` is `<module>.<name>`."""
+    """One function: the API, a consumer of one queue, or a schedule. `handler` is `<module>.<name>`, `surface` the
+    deployment that it belongs to."""
 
     name: str
     handler: str
+    surface: str = JOBS
     queue: str = ""
     schedule: str = ""
 
@@ -164,7 +168,7 @@ def functions(app: Any) -> list[Function]:
     from chalice.app import ScheduledEventConfig, SQSEventConfig
 
     short = {queue.full_name: queue.name for queue in resources.QUEUES}
-    found = [Function(API, "app.app")]
+    found = [Function(API, "app.app", PUBLIC)]
     for source in app.event_sources:
         if isinstance(source, SQSEventConfig):
             if source.queue not in short:
@@ -177,6 +181,15 @@ def functions(app: Any) -> list[Function]:
     _refuse_doubles(function.queue for function in found if function.queue)
     _refuse_doubles(function.name for function in found)
     return sorted(found, key=lambda function: function.name)
+
+
+def route_modules() -> dict[str, list[str]]:
+    """Each path of the app and the modules that declare its operations, by name."""
+    import_module("app")
+    found: dict[str, set[str]] = {}
+    for operation in OPERATIONS:
+        found.setdefault(operation.path, set()).add(operation.module)
+    return {path: sorted(found[path]) for path in sorted(found)}
 
 
 def _expression(source: Any) -> str:

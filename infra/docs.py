@@ -19,6 +19,7 @@ import chalicelib
 from chalicelib.kernel.errors import all_problems
 from chalicelib.kernel.states import MACHINES, StateMachine
 from chalicelib.web import openapi, problems
+from chalicelib.web.application import PATHS_FILE
 from infra import declare
 from infra.imports import ROOT, tree_of
 
@@ -155,6 +156,7 @@ def files() -> dict[Path, str]:
         DOCS / "states.md": states_page(),
         DOCS / "errors.md": errors_page(),
         DOCS / "openapi.json": api_document(),
+        PATHS_FILE: json.dumps(declare.route_modules(), indent=1) + "\n",
     }
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from chalicelib.providers.ports import Ports
 from chalicelib.runtime import resources
-from infra.declare import API, Function, Stack, Table
+from infra.declare import API, Function, Stack, Table, route_modules
 from infra.imports import reached_from, tree_of
 from infra.names import camel, queue_id, table_id
 
@@ -38,7 +38,7 @@ Statement = dict[str, Any]
 
 def policy(function: Function, stack: Stack) -> dict[str, Any]:
     """The policy document of one function."""
-    reached = reached_from("app") if function.name == API else reached_from(function.module, stop_at=_NOT_FOLLOWED)
+    reached = _reached_by_routes() if function.name == API else reached_from(function.module, stop_at=_NOT_FOLLOWED)
     statements = [_logs(function), *_tables(stack, reached | _of_its_kind(function))]
     if function.queue:
         statements.append(_consume(function.queue))
@@ -46,6 +46,12 @@ def policy(function: Function, stack: Stack) -> dict[str, Any]:
         statements.append(_relay())
     statements += _ports(reached)
     return {"Version": "2012-10-17", "Statement": statements}
+
+
+def _reached_by_routes() -> set[str]:
+    """The app loads the modules of its routes by name, which a look at its imports does not show."""
+    names = {name for modules in route_modules().values() for name in modules}
+    return reached_from("app").union(*(reached_from(name) for name in names))
 
 
 def _of_its_kind(function: Function) -> set[str]:

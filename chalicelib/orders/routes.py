@@ -1,4 +1,4 @@
-"""HTTP operations of orders: quote, place, pay, look, cancel; the merchant's answer; the provider's webhook."""
+"""HTTP operations of orders: quote, place, pay, look, cancel; the merchant's answer."""
 
 from __future__ import annotations
 
@@ -31,13 +31,12 @@ from chalicelib.orders.schemas import (
     PolicyOut,
     ProofOut,
     QuoteOut,
-    Received,
     money,
 )
 from chalicelib.payments import service as payments
 from chalicelib.payments.model import AlreadyPaid, MethodUnavailable, PaymentProcessing, TooManyAttempts
-from chalicelib.providers.ports import MethodRefused, ProviderUnavailable, SignatureInvalid
-from chalicelib.web.auth import MEMBER, SIGNED, staff
+from chalicelib.providers.ports import MethodRefused, ProviderUnavailable
+from chalicelib.web.auth import MEMBER, staff
 from chalicelib.web.cursor import open_cursor, seal
 from chalicelib.web.router import Answer, Call, Router
 from chalicelib.web.schema import Empty, MoneyOut
@@ -315,19 +314,3 @@ def cancel_merchant_order(call: Call) -> Answer:
     order = service.of_merchant(call.ctx, call.id("order_id", "ord"))
     after = ending.cancel(call.ctx, order, "merchant", _mark(call), call.body.reason)
     return Answer(present(call.ctx, after), version=after.version, replayed=after.version == order.version)
-
-
-# ---------------------------------------------------------------------------------------------- machines
-
-
-@router.post(
-    "/webhooks/stripe",
-    allow=SIGNED,
-    limited=False,
-    answers={200: Received},
-    errors=(SignatureInvalid,),
-    summary="Stripe tells what happened",
-)
-def stripe_webhook(call: Call) -> Answer:
-    event = payments.verify(call.ctx, call.raw, dict(call.headers))
-    return Answer(Received(received=True, outcome=paying.apply_event(call.ctx, event)))

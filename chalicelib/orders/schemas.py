@@ -284,11 +284,6 @@ class ProofOut(Output):
     hash: str
 
 
-class Received(Output):
-    received: bool
-    outcome: str
-
-
 Names = dict[str, Any]
 
 

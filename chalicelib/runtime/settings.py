@@ -18,6 +18,7 @@ class Settings:
     """Field `hold_seconds` is the variable `LINLI_HOLD_SECONDS`. Numbers carry their unit in the name."""
 
     stage: str = "local"
+    surface: str = "all"  # which part of the code this deployment serves, see web.application
     version: str = "0.1.0"
     table_prefix: str = "linli-"
     public_url: str = "http://127.0.0.1:8000"

@@ -43,6 +43,7 @@ from chalicelib.runtime.context import Context
 from chalicelib.runtime.meter import measured
 from chalicelib.runtime.settings import settings
 from chalicelib.web import auth, problems, rate
+from chalicelib.web.application import serves
 from chalicelib.web.schema import Empty
 
 MAX_BODY_BYTES = 256 * 1024
@@ -62,6 +63,7 @@ class Operation:
     method: str
     path: str
     name: str
+    module: str
     tag: str
     allow: auth.Rule
     summary: str
@@ -159,7 +161,7 @@ class Router:
             raise TypeError(f"{method} {path} declares no permission")
 
         def decorate(view: Callable[[Call], Answer]) -> Callable[..., Response]:
-            operation = Operation(method, path, view.__name__, self.tag, **declared)
+            operation = Operation(method, path, view.__name__, view.__module__, self.tag, **declared)
             OPERATIONS.append(operation)
 
             @wraps(view)
@@ -167,6 +169,8 @@ class Router:
                 return _serve(operation, view, self.blueprint.current_request, path_parameters)
 
             del run.__wrapped__  # Chalice reads the signature; ours takes any parameters
+            if not serves(settings().surface, path):
+                return run
             # Chalice would refuse other media types with a body of its own; ours is told in a problem document.
             self.blueprint.route(path, methods=[method], name=view.__name__, content_types=["*/*"])(run)
             return run

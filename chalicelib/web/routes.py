@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from functools import lru_cache
 from pathlib import Path
+from typing import cast
 
 from chalicelib.runtime.settings import settings
 from chalicelib.web import openapi
+from chalicelib.web.application import App
 from chalicelib.web.auth import PUBLIC
 from chalicelib.web.router import Answer, Call, Router
 from chalicelib.web.schema import Output
@@ -27,6 +29,7 @@ def health(call: Call) -> Answer:
 
 @lru_cache(maxsize=1)
 def _document() -> str:
+    cast(App, router.blueprint.current_app).load_everything()
     return json.dumps(openapi.build(), ensure_ascii=False)
 
 

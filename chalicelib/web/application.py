@@ -1,0 +1,90 @@
+"""The app of one deployment. `LINLI_SURFACE` says which part of the code it serves:
+
+    public     everything that people's apps call
+    webhooks   what payment providers call
+    operator   what the operator's staff call
+    jobs       queues and schedules, no HTTP
+    all        everything in one process: the local stack and the tests
+
+Each part is a deployment with a role and limits of its own, so a flood of webhooks takes no capacity from buyers, and a
+schedule exists once however many deployments there are.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from chalice.app import Chalice
+
+from chalicelib.runtime.settings import SettingsError, settings
+
+PUBLIC, WEBHOOKS, OPERATOR, JOBS, ALL = "public", "webhooks", "operator", "jobs", "all"
+HTTP_SURFACES = (PUBLIC, WEBHOOKS, OPERATOR)
+SURFACES = (*HTTP_SURFACES, JOBS)
+EVERYWHERE = "/healthz"
+PATHS_FILE = Path(__file__).parent / "paths.json"
+
+
+def surface_of(path: str) -> str:
+    """The one part that serves a path.
+
+    >>> surface_of("/v1/orders"), surface_of("/webhooks/stripe"), surface_of("/v1/operator/reconciliation/runs")
+    ('public', 'webhooks', 'operator')
+    """
+    first, *rest = path.strip("/").split("/")
+    if first == "webhooks":
+        return WEBHOOKS
+    return OPERATOR if rest[:1] == ["operator"] else PUBLIC
+
+
+def serves(surface: str, path: str) -> bool:
+    """Whether a deployment answers a path. Health is asked of each."""
+    if surface == JOBS:
+        return False
+    return path == EVERYWHERE or surface in (ALL, surface_of(path))
+
+
+@lru_cache(maxsize=1)
+def modules_by_path() -> dict[str, list[str]]:
+    """Which modules declare the operations of a path; generated (`make openapi`), so that one need not import all of
+    them to find out."""
+    found: dict[str, list[str]] = json.loads(PATHS_FILE.read_text(encoding="utf-8"))
+    return found
+
+
+class App(Chalice):
+    """Chalice's app, filled from modules by name. In Lambda a slice is imported when a path of its is first asked for:
+    a cold start pays for one slice. Everywhere else all are imported at once, and mistakes show at the start."""
+
+    def __init__(self, app_name: str, routes: tuple[str, ...], handlers: tuple[str, ...]) -> None:
+        super().__init__(app_name, configure_logs=False)
+        self.api.binary_types = []
+        self.surface = settings().surface
+        if self.surface not in (*SURFACES, ALL):
+            raise SettingsError(f"LINLI_SURFACE must be one of {', '.join((*SURFACES, ALL))}, not {self.surface!r}")
+        self._waiting = dict.fromkeys(routes)
+        if self.surface in (JOBS, ALL):
+            # For Chalice's packager and the local stack: Lambda loads a handler by its name and never comes here.
+            for name in handlers:
+                self.register_blueprint(import_module(name).blueprint)
+        if "AWS_LAMBDA_FUNCTION_NAME" not in os.environ:
+            self.load_everything()
+
+    def __call__(self, event: Any, context: Any) -> Any:
+        self._load(modules_by_path().get(event.get("requestContext", {}).get("resourcePath"), []))
+        return super().__call__(event, context)
+
+    def load_everything(self) -> None:
+        """Declares every operation, also those that this deployment does not serve: the API document shows them all."""
+        self._load(list(self._waiting))
+
+    def _load(self, modules: list[str]) -> None:
+        for name in modules:
+            if name in self._waiting:
+                self.register_blueprint(import_module(name).router.blueprint)
+                del self._waiting[name]
