@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,11 +66,13 @@ class Amounts:
 @dataclass(frozen=True)
 class Bill:
     """`search` and `booking` are one of each; `looks` is how often a booking's order was read in the run, of which one
-    is billed: the run looks again and again to see the confirmation when it comes."""
+    is billed: the run looks again and again to see the confirmation when it comes. `schedules_usd` is what the
+    schedules cost in the run: partly the same whether anybody books or not, so it is no part of a booking."""
 
     search: Amounts
     booking: Amounts
     looks: float
+    schedules_usd: float
     architecture: str
     total: Amounts = field(default_factory=Amounts)
 
@@ -88,11 +90,20 @@ class Bill:
         return self.usd - self.usd_by_part["gateway_calls"]
 
 
-def bill(before: Usage, after: Usage, paid: int, memory_mb: Mapping[str, int], api: str, architecture: str) -> Bill:
+def bill(
+    before: Usage,
+    after: Usage,
+    paid: int,
+    *,
+    memory_mb: Mapping[str, int],
+    api: str,
+    schedules: Collection[str],
+    architecture: str,
+) -> Bill:
     """The bill of what was used between two reports of `/local/usage`; `paid` bookings were paid and confirmed then.
 
-    `memory_mb` are the functions' sizes, `api` the name of the one behind the API. Schedules cost the same whether
-    anybody books or not, and are left out; so are SMS and the provider's fees.
+    `memory_mb` are the functions' sizes, `api` the name of the one behind the API, `schedules` those that run by the
+    clock. SMS and the provider's fees are left out.
     """
     operations = difference(before["operations"], after["operations"])
     functions = difference(before["functions"], after["functions"])
@@ -102,8 +113,11 @@ def bill(before: Usage, after: Usage, paid: int, memory_mb: Mapping[str, int], a
     for name in BOOKING:
         used = operations.get(name, {})
         booking.add(_called(used, memory_mb[api], per=max(1, _invocations(used)) if name == LOOK else paid))
+    by_the_clock = Amounts()
     for name, used in functions.items():
-        if name in memory_mb and name != api:
+        if name in schedules:
+            by_the_clock.add(_called(used, memory_mb[name], per=1, through_gateway=False))
+        elif name != api:
             booking.add(_called(used, memory_mb[name], per=paid, through_gateway=False))
     requests = {
         name: after["sqs"]["requests"].get(name, 0) - before["sqs"]["requests"].get(name, 0) for name in _BILLED_SQS
@@ -112,7 +126,8 @@ def bill(before: Usage, after: Usage, paid: int, memory_mb: Mapping[str, int], a
     total = Amounts()
     total.add(booking, BOOKINGS)
     total.add(search, BOOKINGS * SEARCHES_PER_BOOKING)
-    return Bill(search, booking, _invocations(operations.get(LOOK, {})) / paid, architecture, total)
+    looks = _invocations(operations.get(LOOK, {})) / paid
+    return Bill(search, booking, looks, sum(by_the_clock.usd(architecture).values()), architecture, total)
 
 
 def difference(before: Usage, after: Usage) -> dict[str, dict[str, float]]:

@@ -143,8 +143,15 @@ def bill_of(before: Any, after: Any, diary: Diary) -> Bill:
     from infra.functions import ARCHITECTURE, size_of
 
     declared = stack()
-    memory_mb = {one.name: size_of(one, declared).memory_mb for one in declared.functions if not one.schedule}
-    return bill(before, after, diary.confirmed, memory_mb, API, ARCHITECTURE)
+    return bill(
+        before,
+        after,
+        diary.confirmed,
+        memory_mb={one.name: size_of(one, declared).memory_mb for one in declared.functions},
+        api=API,
+        schedules=[one.name for one in declared.schedules],
+        architecture=ARCHITECTURE,
+    )
 
 
 def figures(outcome: Outcome) -> dict[str, Any]:
@@ -164,6 +171,7 @@ def figures(outcome: Outcome) -> dict[str, Any]:
         "usd_per_1000_bookings": outcome.bill.usd,
         "usd_without_gateway": outcome.bill.usd_without_gateway,
         "usd_by_part": outcome.bill.usd_by_part,
+        "usd_of_schedules_per_hour": outcome.bill.schedules_usd * 3600 / outcome.seconds,
         "write_units_per_paid_booking": outcome.bill.booking.write_units,
         "read_units_per_paid_booking": outcome.bill.booking.read_units,
         "read_units_per_search": outcome.bill.search.read_units,

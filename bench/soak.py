@@ -17,7 +17,7 @@ from bench.processes import OURS, Watch
 from bench.samples import slope
 from bench.stack import BenchError, target
 
-RATE, SECONDS = 8.0, 600.0
+RATE, SECONDS = 6.0, 600.0
 WARM_SHARE = 0.2
 MOST_MB_PER_MINUTE = 1.0
 

@@ -6,9 +6,19 @@ from typing import Any
 
 import pytest
 
-from bench.bill import LOOK, PRICES, SEARCH, bill
+from bench.bill import LOOK, PRICES, SEARCH, Bill, bill
 
-MEMORY_MB = {"api_handler": 1024, "notify": 512}
+
+def billed(before: int, after: int, paid: int = 10, architecture: str = "x86_64") -> Bill:
+    return bill(
+        report(before),
+        report(after),
+        paid,
+        memory_mb={"api_handler": 1024, "notify": 512, "sweep": 512},
+        api="api_handler",
+        schedules=["sweep"],
+        architecture=architecture,
+    )
 
 
 def used(invocations: int, ms: int, read: float = 0.0, write: float = 0.0) -> dict[str, float]:
@@ -35,7 +45,7 @@ def report(scale: int) -> dict[str, Any]:
 
 def test_one_booking_is_its_operations_and_its_consumers() -> None:
     """Signing in and the schedules are not a booking's; of its looks at the order one counts."""
-    found = bill(report(1), report(2), 10, MEMORY_MB, "api_handler", "x86_64")
+    found = billed(1, 2)
     assert found.looks == 4
     assert found.booking.write_units == pytest.approx(8 + 1)
     assert found.booking.read_units == pytest.approx(2 + 1)
@@ -56,7 +66,7 @@ def test_one_booking_is_its_operations_and_its_consumers() -> None:
 
 
 def test_the_bill_is_a_thousand_bookings_with_fifty_searches_each() -> None:
-    found = bill(report(1), report(2), 10, MEMORY_MB, "api_handler", "arm64")
+    found = billed(1, 2, architecture="arm64")
     parts = {
         "gateway_calls": (3.1 * 1_000 + 50_000) * 3.50e-6,
         "invocations": (4.1 * 1_000 + 50_000) * 0.20e-6,
@@ -70,14 +80,20 @@ def test_the_bill_is_a_thousand_bookings_with_fifty_searches_each() -> None:
     assert found.usd_without_gateway == pytest.approx(sum(parts.values()) - parts["gateway_calls"])
 
 
+def test_what_runs_by_the_clock_is_told_apart() -> None:
+    """The whole of it in the run, not a booking's part."""
+    expected = 99 * 0.20e-6 + 9.0 / 2 * 0.0000166667 + 99 * 0.625e-6
+    assert billed(1, 2).schedules_usd == pytest.approx(expected)
+
+
 def test_what_was_used_before_the_run_is_not_on_its_bill() -> None:
-    early = bill(report(0), report(1), 10, MEMORY_MB, "api_handler", "x86_64")
-    late = bill(report(7), report(8), 10, MEMORY_MB, "api_handler", "x86_64")
+    early = billed(0, 1)
+    late = billed(7, 8)
     assert late.usd_by_part == pytest.approx(early.usd_by_part)
 
 
 def test_a_run_without_a_booking_has_a_bill_all_the_same() -> None:
-    assert bill(report(1), report(1), 0, MEMORY_MB, "api_handler", "x86_64").usd == 0
+    assert billed(1, 1, paid=0).usd == 0
 
 
 def test_both_architectures_have_a_price() -> None:
