@@ -40,6 +40,7 @@ class Stage:
             "LINLI_STAGE": self.name,
             "LINLI_TABLE_PREFIX": self.prefix,
             "LINLI_SECRETS_FILE": self.secret_name,
+            "LINLI_METRICS": "on",
         }
 
 
