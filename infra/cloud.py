@@ -8,19 +8,18 @@ of its own resources. A name that Chalice does not use would merge without a wor
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 from chalicelib.kernel import errors
 from chalicelib.web import problems
+from infra import alarms
 from infra.declare import Function, Queue, Stack, Table
-from infra.functions import APP, GATEWAY_STAGE, Stage
+from infra.functions import APP, Stage
 from infra.names import dead_letter_id, event_id, function_id, log_group_id, queue_id, table_id
 from infra.policies import SECRETS_ID
 
 DAY_SECONDS = 86_400
 RETENTION_SECONDS = 14 * DAY_SECONDS  # the longest SQS keeps a message
-TOPIC_ID = "AlarmTopic"
 PUBLIC_URL = "PublicUrl"
 
 Resource = dict[str, Any]
@@ -30,9 +29,8 @@ def merge_template(stack: Stack, stage: Stage) -> dict[str, Any]:
     """The whole template of one stage. The same Stack gives the same text."""
     resources: dict[str, Resource] = {
         SECRETS_ID: _secret(stage),
-        TOPIC_ID: {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": f"{stage.prefix}alarms"}},
         "RestAPI": _api(stage),
-        "ApiErrorsAlarm": _api_errors_alarm(stage),
+        **alarms.resources(stack, stage),
     }
     for table in stack.tables:
         resources[table_id(table.short)] = _table(table, stage)
@@ -46,10 +44,12 @@ def merge_template(stack: Stack, stage: Stage) -> dict[str, Any]:
                 "Type": "String",
                 "Description": "Where the API is reached from outside, without a slash at the end.",
                 "AllowedPattern": "https://[^/]+(/[^/]+)*",
-            }
+            },
+            **alarms.parameters(),
         },
+        "Conditions": alarms.conditions(),
         "Resources": resources,
-        "Outputs": {"AlarmTopicArn": {"Value": {"Ref": TOPIC_ID}}, "SecretName": {"Value": stage.secret_name}},
+        "Outputs": {"AlarmTopicArn": {"Value": {"Ref": alarms.TOPIC_ID}}, "SecretName": {"Value": stage.secret_name}},
     }
 
 
@@ -84,22 +84,6 @@ def _queue(queue: Queue, stage: Stage) -> dict[str, Resource]:
     return {
         own: _kept(made, stage),
         dead: _kept(_sqs(stage.prefix + queue.dead_letter_name), stage),
-        # A message that fails is seen again after the visibility; older than two rounds, work stands still.
-        f"{own}AgeAlarm": _alarm(
-            "Messages wait too long",
-            "AWS/SQS",
-            "ApproximateAgeOfOldestMessage",
-            {"QueueName": {"Fn::GetAtt": [own, "QueueName"]}},
-            threshold=max(600, 2 * queue.visibility_seconds),
-            statistic="Maximum",
-        ),
-        f"{dead}Alarm": _alarm(
-            "A message failed for good: look at it, then replay it",
-            "AWS/SQS",
-            "ApproximateNumberOfMessagesVisible",
-            {"QueueName": {"Fn::GetAtt": [dead, "QueueName"]}},
-            statistic="Maximum",
-        ),
     }
 
 
@@ -109,7 +93,7 @@ def _sqs(name: str, **properties: Any) -> Resource:
 
 
 def _function(function: Function) -> dict[str, Resource]:
-    """What Chalice leaves out of a function, and its alarms."""
+    """What Chalice leaves out of a function."""
     own = function_id(function.name)
     properties: dict[str, Any] = {
         # Named, so that its policy can name its log group before either exists.
@@ -123,87 +107,10 @@ def _function(function: Function) -> dict[str, Resource]:
             "FunctionResponseTypes": ["ReportBatchItemFailures"],
         }
         properties["Events"] = {event_id(function.name): {"Properties": source}}
-    found: dict[str, Resource] = {
+    return {
         own: {"Properties": properties},
         # Chalice names the API's log group after a function that it has renamed.
         log_group_id(function.name): {"Properties": {"LogGroupName": {"Fn::Sub": f"/aws/lambda/${{{own}}}"}}},
-        f"{own}ErrorsAlarm": _lambda_alarm(own, "Errors", f"{function.name} fails"),
-        f"{own}ThrottlesAlarm": _lambda_alarm(own, "Throttles", f"{function.name} is refused processors"),
-    }
-    if function.schedule:
-        found[f"{own}SilenceAlarm"] = _silence_alarm(own, function)
-    return found
-
-
-def _lambda_alarm(own: str, metric: str, description: str) -> Resource:
-    return _alarm(description, "AWS/Lambda", metric, {"FunctionName": {"Ref": own}})
-
-
-def _silence_alarm(own: str, function: Function) -> Resource:
-    """A schedule that does not run makes no error: what alarms is that nothing happens."""
-    gap_seconds = longest_gap_seconds(function.schedule)
-    # Half as long again as the gap. CloudWatch looks back one day in short periods and seven in periods of an hour.
-    period = 300 if gap_seconds < 3600 else 3600
-    periods = max(3, -(-gap_seconds * 3 // (2 * period)))
-    alarm = _lambda_alarm(own, "Invocations", f"{function.name} has not run for {periods * period // 60} minutes")
-    alarm["Properties"] |= {
-        "ComparisonOperator": "LessThanThreshold",
-        "EvaluationPeriods": periods,
-        "Period": period,
-        "TreatMissingData": "breaching",
-    }
-    return alarm
-
-
-_RATE_SECONDS = {"minute": 60, "hour": 3600, "day": DAY_SECONDS}
-
-
-def longest_gap_seconds(expression: str) -> int:
-    """The longest time between two runs of an EventBridge expression; a cron expression counts as hourly or daily.
-    Raises ValueError for what is rarer or is not understood: CloudWatch looks back seven days at most.
-
-    >>> longest_gap_seconds("rate(5 minutes)"), longest_gap_seconds("cron(0 18 * * ? *)")
-    (300, 86400)
-    """
-    rate = re.fullmatch(r"rate\((\d+) (minute|hour|day)s?\)", expression)
-    if rate:
-        return int(rate[1]) * _RATE_SECONDS[rate[2]]
-    cron = re.fullmatch(r"cron\(\S+ (?P<hour>\S+) (?P<day>\S+) (?P<month>\S+) (?P<week_day>\S+) \S+\)", expression)
-    if not cron or cron["month"] != "*" or {cron["day"], cron["week_day"]} != {"*", "?"}:
-        raise ValueError(f"no alarm can watch {expression!r}: it is rarer than daily, or not understood")
-    return 3600 if cron["hour"] == "*" else DAY_SECONDS
-
-
-def _api_errors_alarm(stage: Stage) -> Resource:
-    """The Router turns every failure into an answer, so Lambda counts none: API Gateway does."""
-    dimensions = {"ApiName": f"{APP}-{stage.name}", "Stage": GATEWAY_STAGE}
-    return _alarm("The API answers 5xx", "AWS/ApiGateway", "5XXError", dimensions)
-
-
-def _alarm(
-    description: str,
-    namespace: str,
-    metric: str,
-    dimensions: dict[str, Any],
-    *,
-    threshold: int = 1,
-    statistic: str = "Sum",
-) -> Resource:
-    return {
-        "Type": "AWS::CloudWatch::Alarm",
-        "Properties": {
-            "AlarmActions": [{"Ref": TOPIC_ID}],
-            "AlarmDescription": description,
-            "ComparisonOperator": "GreaterThanOrEqualToThreshold",
-            "Dimensions": [{"Name": name, "Value": value} for name, value in sorted(dimensions.items())],
-            "EvaluationPeriods": 1,
-            "MetricName": metric,
-            "Namespace": namespace,
-            "Period": 300,
-            "Statistic": statistic,
-            "Threshold": threshold,
-            "TreatMissingData": "notBreaching",
-        },
     }
 
 

@@ -40,6 +40,7 @@ class Stage:
             "LINLI_STAGE": self.name,
             "LINLI_TABLE_PREFIX": self.prefix,
             "LINLI_SECRETS_FILE": self.secret_name,
+            "LINLI_METRICS": "on",
         }
 
 
@@ -51,7 +52,7 @@ SETTINGS = {
     "LINLI_SMS": "chalicelib.providers.sms.sns:SnsSender",
     "LINLI_PAYMENTS": "chalicelib.providers.payments.stripe:StripePayments",
     "LINLI_WECHAT_LOGIN": "chalicelib.providers.wechat_login.api:WechatApi",
-    "POWERTOOLS_LOG_LEVEL": "INFO",
+    "LINLI_LOG_LEVEL": "INFO",
 }
 
 

@@ -54,15 +54,6 @@ def properties(template: dict[str, Any], name: str) -> dict[str, Any]:
     return found
 
 
-def alarms_of(template: dict[str, Any], dimension: Any) -> set[str]:
-    """The metrics that are watched for a thing, each by an alarm that tells somebody."""
-    return {
-        alarm["MetricName"]
-        for alarm in (each["Properties"] for each in template["Resources"].values() if "Alarm" in each["Type"])
-        if alarm["AlarmActions"] and any(part["Value"] == dimension for part in alarm["Dimensions"])
-    }
-
-
 def dead_names(template: dict[str, Any]) -> list[str]:
     """What was merged under a name that Chalice does not know: it has properties and is nothing."""
     resources_ = template["Resources"]
@@ -103,32 +94,25 @@ def test_consumers_answer_for_each_message(stack: Stack, template: dict[str, Any
         assert properties(template, queue_id(function.queue))["VisibilityTimeout"] >= 6 * built["Timeout"]
 
 
-def test_every_queue_has_a_dead_letter_queue_and_is_watched(stack: Stack, template: dict[str, Any]) -> None:
-    """What fails for good is kept and seen; what waits too long is seen."""
+def test_every_queue_has_a_dead_letter_queue(stack: Stack, template: dict[str, Any]) -> None:
+    """What fails for good is kept."""
     for queue in stack.queues:
         own, dead = queue_id(queue.name), dead_letter_id(queue.name)
         redrive = properties(template, own)["RedrivePolicy"]
         assert redrive == {"deadLetterTargetArn": {"Fn::GetAtt": [dead, "Arn"]}, "maxReceiveCount": queue.max_receives}
         assert properties(template, own)["QueueName"] == f"linli-prod-{queue.name}"
         assert properties(template, dead)["QueueName"] == f"linli-prod-{queue.dead_letter_name}"
-        assert "ApproximateAgeOfOldestMessage" in alarms_of(template, {"Fn::GetAtt": [own, "QueueName"]})
-        assert "ApproximateNumberOfMessagesVisible" in alarms_of(template, {"Fn::GetAtt": [dead, "QueueName"]})
 
 
-def test_every_function_is_watched_and_forgets_its_logs(stack: Stack, template: dict[str, Any]) -> None:
-    """Errors and throttles alarm, a silent schedule alarms, logs end, and no function shares its role."""
+def test_every_function_forgets_its_logs(stack: Stack, template: dict[str, Any]) -> None:
+    """Logs end, and no function shares its role."""
     roles = []
     for function in stack.functions:
         own = function_id(function.name)
-        watched = alarms_of(template, {"Ref": own})
-        assert {"Errors", "Throttles"} <= watched, function.name
-        assert ("Invocations" in watched) == bool(function.schedule), function.name
         logs = properties(template, log_group_id(function.name))
         assert logs == {"LogGroupName": {"Fn::Sub": f"/aws/lambda/${{{own}}}"}, "RetentionInDays": PROD.log_days}
         roles.append(json.dumps(properties(template, own)["Role"]))
     assert len(set(roles)) == len(stack.functions)
-    # Failures become answers in the Router, so that Lambda counts none of the API's.
-    assert "5XXError" in alarms_of(template, "linli-prod")
     assert properties(template, "RestAPI")["DefinitionBody"]["info"]["title"] == "linli-prod"
 
 
@@ -319,28 +303,6 @@ def test_the_package_keeps_every_service_that_the_code_calls() -> None:
     assert package.is_used("botocore/data/endpoints.json")
     assert not package.is_used("botocore/data/ec2/2016-11-15/service-2.json.gz")
     assert not package.is_used("pydantic/__pycache__/main.cpython-311.pyc")
-
-
-@pytest.mark.parametrize(
-    ("expression", "seconds"),
-    [
-        ("rate(1 minute)", 60),
-        ("rate(2 hours)", 7200),
-        ("rate(1 day)", 86_400),
-        ("cron(*/5 * * * ? *)", 3600),
-        ("cron(10 18 * * ? *)", 86_400),
-    ],
-)
-def test_the_gap_of_a_schedule(expression: str, seconds: int) -> None:
-    """The alarm on a silent schedule waits longer than the schedule does."""
-    assert cloud.longest_gap_seconds(expression) == seconds
-
-
-@pytest.mark.parametrize("expression", ["cron(0 8 ? * MON *)", "cron(0 8 1 * ? *)", "at(2026-11-22T00:00:00)"])
-def test_a_schedule_that_no_alarm_can_watch_is_refused(expression: str) -> None:
-    """CloudWatch looks back a week, which is too short for what runs weekly."""
-    with pytest.raises(ValueError, match="no alarm can watch"):
-        cloud.longest_gap_seconds(expression)
 
 
 def test_a_queue_must_be_declared_and_consumed_once() -> None:
