@@ -62,15 +62,17 @@ def build(
     _copy_source(source, found, architecture)
     templates = {BASE: target / f"{BASE}.json"}
     templates[BASE].write_text(_text(base.template(found, stage)), encoding="utf-8")
-    zip_file = target / "deployment.zip"
-    for surface in SURFACES:
-        first = not zip_file.exists()
-        _require(source, libraries=libraries and first)
-        made = _run_chalice(source, found, stage, surface)
-        if first:
-            (made / "deployment.zip").rename(zip_file)
+    # The libraries are put together once: the code of all surfaces is the same.
+    first, *others = SURFACES
+    _require(source, libraries=libraries)
+    made = _run_chalice(source, found, stage, [first] if libraries else list(SURFACES))
+    if libraries:
+        _require(source, libraries=False)
+        made |= _run_chalice(source, found, stage, others)
+    for surface, folder in made.items():
         templates[surface] = target / f"{surface}.json"
-        (made / "sam.json").rename(templates[surface])
+        (folder / "sam.json").rename(templates[surface])
+    zip_file = (made[first] / "deployment.zip").rename(target / "deployment.zip")
     shutil.rmtree(source)
     if libraries:
         _refuse_missing(zip_file)
@@ -106,16 +108,35 @@ def _require(source: Path, *, libraries: bool) -> None:
     (source / "requirements.txt").write_text(wanted, encoding="utf-8")
 
 
-def _run_chalice(source: Path, found: Stack, stage: Stage, surface: str) -> Path:
-    """Returns the folder with `sam.json` and `deployment.zip`. The region decides only the partition's names; the
-    template says which region it is by reference."""
-    merge, made = source / f"{surface}.json", source / "made" / surface
-    merge.write_text(_text(cloud.merge_template(found, stage, surface)), encoding="utf-8")
-    command = ["package", "--stage", chalice_stage(stage, surface), "--merge-template", str(merge), str(made)]
+# Chalice packages one stage in a process; a copy of a process that has loaded it is quicker than a new one.
+_CHALICE = """
+import json, os, sys
+import boto3, pydantic, pynamodb.models
+from chalice.cli import main
+for arguments in json.loads(sys.argv[1]):
+    copy = os.fork()
+    if not copy:
+        sys.argv[1:] = arguments
+        sys.exit(main())
+    ended = os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1])
+    if ended:
+        sys.exit(ended)
+"""
+
+
+def _run_chalice(source: Path, found: Stack, stage: Stage, surfaces: list[str]) -> dict[str, Path]:
+    """Returns the folder of each surface with `sam.json` and `deployment.zip`. The region decides only the partition's
+    names; the template says which region it is by reference."""
+    made, commands = {}, []
+    for surface in surfaces:
+        merge, made[surface] = source / f"{surface}.json", source / "made" / surface
+        merge.write_text(_text(cloud.merge_template(found, stage, surface)), encoding="utf-8")
+        options = ["--stage", chalice_stage(stage, surface), "--merge-template", str(merge)]
+        commands.append(["package", *options, str(made[surface])])
     environment = {name: text for name, text in os.environ.items() if not name.startswith("LINLI_")}
     environment.setdefault("AWS_DEFAULT_REGION", "us-east-1")
     run = subprocess.run(
-        [sys.executable, "-c", "from chalice.cli import main; raise SystemExit(main())", *command],
+        [sys.executable, "-c", _CHALICE, json.dumps(commands)],
         cwd=source,
         env=environment,
         capture_output=True,
