@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from infra import watching
+from infra import alarms
 from infra.declare import Queue, Stack, Table
 from infra.functions import Stage
 from infra.names import OWN, STAGE_PARAMETER, dead_letter_id, queue_id, table_id
@@ -36,7 +36,12 @@ def template(stack: Stack, stage: Stage) -> dict[str, Any]:
         "Resources": resources,
         "Outputs": {"FilesBucket": {"Value": {"Ref": FILES_ID}}},
     }
-    return watching.added(made, stack, stage)
+    if stage.alarms:
+        made["Parameters"] |= alarms.parameters()
+        made["Conditions"] = alarms.conditions()
+        made["Resources"] |= alarms.resources(stack, stage)
+        made["Outputs"]["AlarmTopicArn"] = {"Value": {"Ref": alarms.TOPIC_ID}}
+    return made
 
 
 def _table(table: Table, stage: Stage) -> Resource:

@@ -55,6 +55,8 @@ class Stage:
             "LINLI_SURFACE": surface,
             "LINLI_TABLE_PREFIX": self.prefix,
             "LINLI_SECRETS_FILE": secrets_path(self.name),
+            # A metric of one's own costs as much as three alarms; without alarms nobody looks.
+            "LINLI_METRICS": "on" if self.alarms else "off",
         }
 
 
@@ -102,7 +104,7 @@ SETTINGS = {
     "LINLI_SMS": "chalicelib.providers.sms.sns:SnsSender",
     "LINLI_PAYMENTS": "chalicelib.providers.payments.stripe:StripePayments",
     "LINLI_WECHAT_LOGIN": "chalicelib.providers.wechat_login.api:WechatApi",
-    "POWERTOOLS_LOG_LEVEL": "INFO",
+    "LINLI_LOG_LEVEL": "INFO",
 }
 
 

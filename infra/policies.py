@@ -24,6 +24,7 @@ from infra.names import APP, OWN, STAGE_PARAMETER, TABLE_PREFIX_PARAMETER, camel
 _NOT_FOLLOWED = frozenset({"chalicelib.runtime.entry", "chalicelib.wiring"})
 _JOBS = "chalicelib.runtime.jobs"
 _OUTBOX = "chalicelib.runtime.outbox"
+_HEALTH = "chalicelib.runtime.health"
 
 _READ = ("BatchGetItem", "GetItem", "Query")
 _WRITE = ("ConditionCheckItem", "DeleteItem", "PutItem", "UpdateItem")
@@ -40,7 +41,7 @@ def policy(function: Function, stack: Stack) -> dict[str, Any]:
     if function.queue:
         statements.append(_consume(function.queue))
     if _OUTBOX in reached:
-        statements.append(_relay())
+        statements.append(_relay(reached))
     names = secret_names(function)
     if names:
         paths = [_arn("ssm", f"parameter/{APP}/${{{STAGE_PARAMETER}}}/{name}") for name in names]
@@ -116,9 +117,12 @@ def _consume(queue: str) -> Statement:
     return _allow("Consume", actions, [_arn("sqs", f"{OWN}{queue}")])
 
 
-def _relay() -> Statement:
+def _relay(reached: frozenset[str]) -> Statement:
+    """Sending; and looking at the queues, for whoever answers how the process is."""
     heard = sorted({queue.name for queue in resources.TOPICS.values()})
-    return _allow("Relay", ["sqs:GetQueueUrl", "sqs:SendMessage"], [_arn("sqs", f"{OWN}{name}") for name in heard])
+    looking = ["sqs:GetQueueAttributes"] if _HEALTH in reached else []
+    actions = [*looking, "sqs:GetQueueUrl", "sqs:SendMessage"]
+    return _allow("Relay", actions, [_arn("sqs", f"{OWN}{name}") for name in heard])
 
 
 def ports_used(module: str) -> set[str]:

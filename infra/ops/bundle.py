@@ -1,8 +1,9 @@
 """What the zip holds: which files of the libraries ship, and in what form.
 
 Lambda's disk cannot be written to, so Python compiles every source anew at each cold start, and that is more than half
-of a start's work (docs/decisions/0012). What a start loads therefore ships compiled: libraries without their sources and
-docstrings, our own code beside its sources, which stack traces show. Everything else ships as it came, which is smaller.
+of a start's work (docs/decisions/0012). What a start loads therefore ships compiled: libraries without their sources
+and docstrings, our own code beside its sources, which stack traces show. Everything else ships as it came, which is
+smaller.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ LEFT_OUT: tuple[tuple[str, str], ...] = (
     (r".*\.pyi|(.*/)?py\.typed", "for the type checker"),
     (rf"botocore/data/(?!(?:{'|'.join(sorted(SERVICES))})/)[^/]+/.*", "services of AWS that no code of ours calls"),
     (r"botocore/data/dynamodb/2011-12-05/.*", "an API of DynamoDB from before the one that is used"),
-    (r"botocore/data/.*/(?:examples|paginators|waiters)-[^/]*", "read by methods of clients that no code of ours calls"),
+    (
+        r"botocore/data/.*/(?:examples|paginators|waiters)-[^/]*",
+        "for methods of clients that no code of ours calls",
+    ),
     (r"botocore/cacert\.pem", "botocore takes certifi's where there is one"),
     (r"boto3/(?:data|examples)/.*", "resources, an older interface than clients, and examples"),
     (r"stripe/params/.*", "types of parameters, which Stripe's SDK imports for the type checker alone"),
