@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -111,9 +111,10 @@ def start_ministack(
     services: list[str],
     data: Path,
     settings: Mapping[str, str] = MappingProxyType({}),
+    program: Sequence[str] = ("-m", "ministack"),
 ) -> Child:
-    """Start MiniStack on `port` with only `services`, keeping its files below `data`; its `settings` come on top of
-    ours. Not waited for.
+    """Start MiniStack on `port` with only `services`, keeping its files below `data`. Its `settings` come on top of
+    ours; `program` is what its Python is told to run. Not waited for.
 
     It would bind every address, open a second port for IoT and write below /tmp: all three are turned off here.
     """
@@ -136,7 +137,7 @@ def start_ministack(
         "DOCKER_HOST": "unix:///nowhere",  # it would otherwise tidy away other people's containers
         **settings,
     }
-    return children.start("ministack", [str(python), "-m", "ministack"], env=env, cwd=scratch)
+    return children.start("ministack", [str(python), *program], env=env, cwd=scratch)
 
 
 def wait_for_dynoxide(child: Child, port: int) -> None:

@@ -48,7 +48,8 @@ class Region:
     def _start(self, children: Children, port: int, data: Path) -> Child:
         python = engines.find_ministack_python()
         settings = {"AUTH": "true", "PERSIST_STATE": "0", "S3_PERSIST": "0"}
-        child = engines.start_ministack(children, python, port, list(SERVICES), data, settings)
+        program = ("-P", str(Path(__file__).with_name("ministack_as_aws.py")))
+        child = engines.start_ministack(children, python, port, list(SERVICES), data, settings, program)
         wait_ready(child, lambda: answers_ok(f"{self.url}/_ministack/health"), seconds=60)
         return child
 
