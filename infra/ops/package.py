@@ -1,4 +1,5 @@
-"""`make package`: builds what is deployed, `build/package/<stage>/{sam.json,deployment.zip}`.
+"""`make package`: builds what is deployed, `build/package/<stage>/`: a template for the base and for each surface, and
+one `deployment.zip` for all of them: the code is the same, only what it is told differs.
 
 Chalice packages a clean copy of the app; then the zip is written anew without what is never used, in one order and with
 one date, so that the same code gives the same bytes.
@@ -16,18 +17,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
-from infra import cloud, functions
+from chalicelib.web.application import SURFACES
+from infra import base, cloud, functions
 from infra.declare import Stack, stack
-from infra.functions import STAGES, Stage
+from infra.functions import ARCHITECTURE, STAGES, Stage, chalice_stage, stage_of
 from infra.imports import ROOT
+from infra.names import BASE
 
 # The services that some code of ours makes a client of, and what their credentials need; a test compares.
-SERVICES = frozenset({"dynamodb", "s3", "secretsmanager", "sns", "sqs", "ssm", "sts"})
+SERVICES = frozenset({"dynamodb", "s3", "sns", "sqs", "ssm", "sts"})
 
 UNPACKED_LIMIT_MB = 250  # Lambda's
 _MB = 1_000_000
@@ -40,50 +43,71 @@ class PackageError(Exception):
 
 @dataclass(frozen=True)
 class Package:
-    """What was built, with its sizes in bytes."""
+    """What was built for a stage, with the zip's sizes in bytes. `templates` has `base` and every surface."""
 
-    template: Path
+    stage: str
+    architecture: str
+    templates: Mapping[str, Path]
     zip_file: Path
     zipped_bytes: int
     unpacked_bytes: int
 
 
-def build(found: Stack, stage: Stage, target: Path, *, libraries: bool = True) -> Package:
+def build(
+    found: Stack, stage: Stage, target: Path, *, libraries: bool = True, architecture: str = ARCHITECTURE
+) -> Package:
     """Packages one stage into `target`, which is emptied first. Without `libraries` the zip holds our own code only:
-    the template is the same, and nothing is downloaded. Raises PackageError."""
+    the templates are the same, and nothing is downloaded. Raises PackageError."""
     shutil.rmtree(target, ignore_errors=True)
     source = target / "source"
-    _copy_source(source, found, libraries=libraries)
-    merge = source / "merge.json"
-    merge.write_text(json.dumps(cloud.merge_template(found, stage), ensure_ascii=False, indent=2), encoding="utf-8")
-    _run_chalice(source, stage, merge, target)
+    _copy_source(source, found, architecture)
+    templates = {BASE: target / f"{BASE}.json"}
+    templates[BASE].write_text(_text(base.template(found, stage)), encoding="utf-8")
     zip_file = target / "deployment.zip"
+    for surface in SURFACES:
+        first = not zip_file.exists()
+        _require(source, libraries=libraries and first)
+        made = _run_chalice(source, found, stage, surface)
+        if first:
+            (made / "deployment.zip").rename(zip_file)
+        templates[surface] = target / f"{surface}.json"
+        (made / "sam.json").rename(templates[surface])
+    shutil.rmtree(source)
     if libraries:
         _refuse_missing(zip_file)
     unpacked_bytes = _rewrite(zip_file)
-    shutil.rmtree(source)
     if unpacked_bytes > UNPACKED_LIMIT_MB * _MB:
         raise PackageError(f"{unpacked_bytes // _MB} MB unpacked, Lambda takes {UNPACKED_LIMIT_MB}")
-    return Package(target / "sam.json", zip_file, zip_file.stat().st_size, unpacked_bytes)
+    return Package(stage.name, architecture, templates, zip_file, zip_file.stat().st_size, unpacked_bytes)
 
 
-def _copy_source(source: Path, found: Stack, *, libraries: bool) -> None:
+def _text(template: dict[str, object]) -> str:
+    return json.dumps(template, ensure_ascii=False, indent=2) + "\n"
+
+
+def _copy_source(source: Path, found: Stack, architecture: str) -> None:
     ignore = shutil.ignore_patterns("__pycache__", "*.pyc")
     shutil.copytree(ROOT / "chalicelib", source / "chalicelib", ignore=ignore)
     shutil.copy(ROOT / "app.py", source / "app.py")
-    for path, text in functions.files(found).items():
+    for path, text in functions.files(found, architecture).items():
         copy = source / path.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_text(text, encoding="utf-8")
+
+
+def _require(source: Path, *, libraries: bool) -> None:
     wanted = (ROOT / "requirements.txt").read_text(encoding="utf-8") if libraries else ""
     if libraries:
         wanted += f"-c {ROOT / 'constraints.txt'}\n"
     (source / "requirements.txt").write_text(wanted, encoding="utf-8")
 
 
-def _run_chalice(source: Path, stage: Stage, merge: Path, target: Path) -> None:
-    """The region decides only the partition's names; the template says which region it is by reference."""
-    command = ["package", "--stage", stage.name, "--merge-template", str(merge), str(target)]
+def _run_chalice(source: Path, found: Stack, stage: Stage, surface: str) -> Path:
+    """Returns the folder with `sam.json` and `deployment.zip`. The region decides only the partition's names; the
+    template says which region it is by reference."""
+    merge, made = source / f"{surface}.json", source / "made" / surface
+    merge.write_text(_text(cloud.merge_template(found, stage, surface)), encoding="utf-8")
+    command = ["package", "--stage", chalice_stage(stage, surface), "--merge-template", str(merge), str(made)]
     environment = {name: text for name, text in os.environ.items() if not name.startswith("LINLI_")}
     environment.setdefault("AWS_DEFAULT_REGION", "us-east-1")
     run = subprocess.run(
@@ -97,6 +121,7 @@ def _run_chalice(source: Path, stage: Stage, merge: Path, target: Path) -> None:
     # Chalice answers 0 when a library has no wheel for Lambda, and says so in its output only.
     if run.returncode or "Could not install dependencies" in run.stdout:
         raise PackageError(f"chalice package failed:\n{run.stdout}{run.stderr}")
+    return made
 
 
 def _refuse_missing(zip_file: Path) -> None:
@@ -150,10 +175,15 @@ print(round((time.perf_counter() - begun) * 1000))
 """
 
 
-def probe(package: Package, modules: Iterable[str], stage: Stage) -> int | None:
+def machine() -> str:
+    """This machine's architecture in Lambda's words."""
+    return {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
+
+
+def probe(package: Package, modules: Iterable[str]) -> int | None:
     """Imports every entry from the package alone and makes a client of each service. Returns the milliseconds, or None
     where this machine is not of Lambda's kind. Raises PackageError."""
-    if (platform.system(), platform.machine()) != ("Linux", functions.ARCHITECTURE):
+    if (platform.system(), machine()) != ("Linux", package.architecture):
         return None
     asked = json.dumps({"modules": sorted(set(modules)), "services": sorted(SERVICES)})
     with tempfile.TemporaryDirectory(prefix="linli-package-") as place:
@@ -162,7 +192,7 @@ def probe(package: Package, modules: Iterable[str], stage: Stage) -> int | None:
         run = subprocess.run(
             [sys.executable, "-I", "-S", "-c", _PROBE, place, asked],
             cwd=place,
-            env={**functions.SETTINGS, **stage.settings()},
+            env={**functions.SETTINGS, **stage_of(package.stage).settings("all")},
             capture_output=True,
             text=True,
             check=False,
@@ -183,7 +213,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--stage", choices=[stage.name for stage in STAGES], default="prod")
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "package")
     chosen = parser.parse_args(arguments)
-    stage = next(each for each in STAGES if each.name == chosen.stage)
+    stage = stage_of(chosen.stage)
     begun = time.monotonic()
 
     def say(text: str) -> None:
@@ -195,12 +225,11 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         package = build(found, stage, chosen.output / stage.name)
         say("loading every entry from the package alone")
-        took_ms = probe(package, entries(found), stage)
+        took_ms = probe(package, entries(found))
     except PackageError as error:
         raise SystemExit(f"linli: {error}") from error
     say("not tried: this machine is not of Lambda's kind" if took_ms is None else f"loaded in {took_ms} ms")
     say(f"{package.zip_file}: {package.zipped_bytes / _MB:.1f} MB, {package.unpacked_bytes / _MB:.1f} MB unpacked")
-    say(f"{package.template}")
 
 
 if __name__ == "__main__":
