@@ -191,5 +191,3 @@ def files(stack: Stack, architecture: str = ARCHITECTURE) -> dict[Path, str]:
     for function in stack.functions:
         rendered[_policy_file(function)] = policies.policy(function, stack)
     return {ROOT / ".chalice" / name: json.dumps(content, indent=2) + "\n" for name, content in rendered.items()}
-
-

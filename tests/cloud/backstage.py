@@ -11,11 +11,11 @@ from botocore.exceptions import ClientError
 from rich.console import Console
 
 from chalicelib.runtime import messages
-from chalicelib.web.application import surface_of
+from chalicelib.web.application import HTTP_SURFACES, JOBS, surface_of
 from infra.local.files import advance_clock, clock_offset_seconds
 from infra.local.stripe_control import StripeControl
 from infra.ops.demo_stage import DemoFailed, Http, Reply, Stage
-from tests.cloud.deployed import HTTP_SURFACES, Deployed
+from tests.cloud.deployed import STAGE, Deployed
 
 # What EventBridge gives a scheduled function.
 SCHEDULED = {
@@ -63,7 +63,7 @@ class CloudTools:
         self._stripe.decide(self._stripe.intents_of_attempt(attempt_id)[0]["id"], {"outcome": "succeed"})
 
     def run(self, schedule: str) -> dict[str, Any]:
-        name = self._deployed.function(schedule)
+        name = f"{STAGE.prefix}{JOBS}-{schedule}"
         try:
             answer = self._lambda.invoke(FunctionName=name, Payload=json.dumps(SCHEDULED).encode())
         except ClientError as error:

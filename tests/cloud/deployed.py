@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
+import platform
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-from chalicelib.web.application import HTTP_SURFACES, surface_of
+from chalicelib.web.application import ALL, SURFACES, surface_of
 from infra import functions
-from infra.functions import Stage
+from infra.declare import stack
+from infra.functions import stage_of
 from infra.local.files import local_secrets
 from infra.local.processes import LOOPBACK, Children, answers_ok, free_ports, wait_ready
+from infra.names import secrets_path
 from infra.ops import package
 from tests.cloud import deploying
 from tests.cloud.region import Region
 
 ROOT = Path(__file__).resolve().parents[2]
-STAGE = next(stage for stage in functions.STAGES if stage.name == "staging")
+STAGE = stage_of("staging")
+ARCHITECTURE = {"aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), "x86_64")
+"""The functions run here, whatever the cloud's are."""
 
 _SEED = "from infra.ops.seed import seed_if_empty; print(seed_if_empty())"
 
@@ -30,7 +35,7 @@ class Deployed:
         ministack_port, self._stripe_port = free_ports(2)
         self.clock_file = data / "clock"
         self.secrets = local_secrets(data / "secrets.json")
-        built = build(data / "package", STAGE, self._told())
+        built = build(data / "package", self._told())
         self.region = Region(children, ministack_port, data)
         self.outputs = deploying.deploy(self.region, STAGE, built)
         deploying.put_secrets(self.region, STAGE, self.secrets)
@@ -50,23 +55,37 @@ class Deployed:
 
     def url(self, surface: str) -> str:
         """Where the API of a surface is called: MiniStack's address of the API Gateway stage."""
-        api = deploying.api_id(self.outputs, surface)
+        api = self.outputs[surface]["RestAPIId"]
         return f"{self.region.url}/restapis/{api}/{functions.GATEWAY_STAGE}/_user_request_"
 
-    def function(self, name: str) -> str:
-        """The full name of a function."""
-        return deploying.function_name(STAGE, name)
+    def functions(self) -> list[str]:
+        """The names of all deployed functions, without the stage's prefix."""
+        pages = self.region.client("lambda").get_paginator("list_functions").paginate()
+        names = [one["FunctionName"] for page in pages for one in page["Functions"]]
+        return sorted(name.removeprefix(STAGE.prefix) for name in names)
 
-    def role_of(self, name: str) -> str:
+    def parameters(self) -> list[str]:
+        """The paths of all secrets that there are."""
+        pages = (
+            self.region.client("ssm").get_paginator("get_parameters_by_path").paginate(Path=secrets_path(STAGE.name))
+        )
+        return sorted(one["Name"] for page in pages for one in page["Parameters"])
+
+    def topics(self) -> list[str]:
+        """The ARNs of all topics."""
+        return sorted(one["TopicArn"] for one in self.region.client("sns").list_topics()["Topics"])
+
+    def role_of(self, function: str) -> str:
         """The ARN of the role that a function runs under."""
-        return str(self.region.client("lambda").get_function_configuration(FunctionName=self.function(name))["Role"])
+        client = self.region.client("lambda")
+        return str(client.get_function_configuration(FunctionName=STAGE.prefix + function)["Role"])
 
-    def client_of(self, name: str, service: str) -> Any:
+    def client_of(self, function: str, service: str) -> Any:
         """A client with the rights of a function."""
-        return self.region.client(service, **self.region.keys_of(self.role_of(name)))
+        return self.region.client(service, **self.region.keys_of(self.role_of(function)))
 
     def _seed(self) -> None:
-        settings = {**functions.SETTINGS, **STAGE.settings()}
+        settings = {**functions.SETTINGS, **STAGE.settings(ALL), "LINLI_SECRET_NAMES": ",".join(self.secrets)}
         done = subprocess.run(
             [sys.executable, "-c", _SEED],
             cwd=ROOT,
@@ -88,17 +107,14 @@ class Deployed:
         wait_ready(child, lambda: answers_ok(f"{self.stripe_url}/local/health"))
 
 
-def build(target: Path, stage: Stage, told: dict[str, str]) -> package.Package:
+def build(target: Path, told: dict[str, str]) -> package.Package:
     """The package as `make package` builds it. Only the functions' environment gets more: what this place needs."""
-    from infra.declare import stack
-
-    made = package.build(stack(), stage, target)
-    template = json.loads(made.template.read_text(encoding="utf-8"))
-    for resource in template["Resources"].values():
-        if resource["Type"] == "AWS::Serverless::Function":
-            resource["Properties"]["Environment"]["Variables"] |= told
-    made.template.write_text(json.dumps(template), encoding="utf-8")
+    made = package.build(stack(), STAGE, target, architecture=ARCHITECTURE)
+    for surface in SURFACES:
+        path = made.templates[surface]
+        template = json.loads(path.read_text(encoding="utf-8"))
+        for resource in template["Resources"].values():
+            if resource["Type"] == "AWS::Serverless::Function":
+                resource["Properties"]["Environment"]["Variables"] |= told
+        path.write_text(json.dumps(template), encoding="utf-8")
     return made
-
-
-__all__ = ["HTTP_SURFACES", "STAGE", "Deployed"]

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
+from chalicelib.providers.secrets.names import SECRETS
+from chalicelib.web.application import SURFACES
 from infra.functions import Stage
+from infra.names import BASE, secrets_path, stack_name
 from infra.ops.package import Package
 from tests.cloud.region import NAME, Region
 
@@ -14,50 +18,44 @@ _BUCKET = "artefacts"
 _CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
 
 
-def deploy(region: Region, stage: Stage, package: Package) -> dict[str, str]:
-    """Uploads, creates the stack and returns its outputs."""
-    s3, cloudformation = region.client("s3"), region.client("cloudformation")
+def deploy(region: Region, stage: Stage, package: Package) -> dict[str, dict[str, str]]:
+    """Uploads, creates the stacks and returns the outputs of each."""
+    s3 = region.client("s3")
     s3.create_bucket(Bucket=_BUCKET)
     s3.upload_file(str(package.zip_file), _BUCKET, "deployment.zip")
-    template = json.loads(package.template.read_text(encoding="utf-8"))
+    return {part: _create(region, s3, stage, part, package.templates[part]) for part in (BASE, *SURFACES)}
+
+
+def _create(region: Region, s3: Any, stage: Stage, part: str, path: Path) -> dict[str, str]:
+    template = json.loads(path.read_text(encoding="utf-8"))
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
             resource["Properties"]["CodeUri"] = f"s3://{_BUCKET}/deployment.zip"
-        if resource["Type"] == "AWS::IAM::Role":
-            _name_secrets(resource, stage)
-    s3.put_object(Bucket=_BUCKET, Key="template.json", Body=json.dumps(template).encode())
-    name = f"linli-{stage.name}"
+    s3.put_object(Bucket=_BUCKET, Key=f"{part}.json", Body=json.dumps(template).encode())
+    given = {"PublicUrl": "https://linli.example"}
+    known = template.get("Parameters", {})
+    cloudformation, name = region.client("cloudformation"), stack_name(stage.name, part)
     cloudformation.create_stack(
         StackName=name,
-        TemplateURL=f"https://s3.{NAME}.amazonaws.com/{_BUCKET}/template.json",
+        TemplateURL=f"https://s3.{NAME}.amazonaws.com/{_BUCKET}/{part}.json",
         Capabilities=_CAPABILITIES,
-        Parameters=[{"ParameterKey": "PublicUrl", "ParameterValue": "https://linli.example"}],
+        Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in given.items() if k in known],
     )
     while True:
         found = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
         if not found["StackStatus"].endswith("IN_PROGRESS"):
             break
         time.sleep(0.1)
-    assert found["StackStatus"] == "CREATE_COMPLETE", found
-    return {one["OutputKey"]: one["OutputValue"] for one in found["Outputs"]}
-
-
-def _name_secrets(role: dict[str, Any], stage: Stage) -> None:
-    """MiniStack's Ref of a secret is its name, not its ARN."""
-    arn = f"arn:aws:secretsmanager:{NAME}:000000000000:secret:{stage.secret_name}-*"
-    for policy in role["Properties"].get("Policies", []):
-        for statement in policy["PolicyDocument"]["Statement"]:
-            if statement.get("Sid") == "Secrets":
-                statement["Resource"] = arn
+    if found["StackStatus"] != "CREATE_COMPLETE":
+        events = cloudformation.describe_stack_events(StackName=name)["StackEvents"]
+        raise AssertionError([e for e in events if "FAILED" in e["ResourceStatus"]])
+    return {one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", [])}
 
 
 def put_secrets(region: Region, stage: Stage, secrets: dict[str, str]) -> None:
-    region.client("secretsmanager").put_secret_value(SecretId=stage.secret_name, SecretString=json.dumps(secrets))
-
-
-def api_id(outputs: dict[str, str], surface: str) -> str:
-    return outputs["RestAPIId"]
-
-
-def function_name(stage: Stage, name: str) -> str:
-    return f"linli-{stage.name}-{name}"
+    """As an operator does it, before or after the stacks."""
+    ssm = region.client("ssm")
+    for secret in SECRETS:
+        if secret.name in secrets:
+            name = secrets_path(stage.name) + secret.name
+            ssm.put_parameter(Name=name, Value=secrets[secret.name], Type="SecureString")

@@ -44,9 +44,7 @@ TABLE_CALLS: dict[str, Callable[[Any, str], Any]] = {
         ConditionExpression=_IF_THERE,
         ExpressionAttributeValues={":a": {"S": "a"}},
     ),
-    "DeleteItem": lambda client, table: client.delete_item(
-        TableName=table, Key=_NOBODY, ConditionExpression=_IF_THERE
-    ),
+    "DeleteItem": lambda client, table: client.delete_item(TableName=table, Key=_NOBODY, ConditionExpression=_IF_THERE),
     "ConditionCheckItem": lambda client, table: client.transact_write_items(
         TransactItems=[{"ConditionCheck": {"TableName": table, "Key": _NOBODY, "ConditionExpression": _IF_THERE}}]
     ),

@@ -10,7 +10,7 @@ from rich.console import Console
 from infra.ops import demo
 from infra.ops.demo_stage import DemoFailed
 from tests.cloud import backstage
-from tests.cloud.deployed import Deployed
+from tests.cloud.deployed import STAGE, Deployed
 
 pytestmark = pytest.mark.cloud
 
@@ -24,5 +24,6 @@ def test_the_whole_story_runs_in_the_cloud(deployed: Deployed) -> None:
         pytest.fail(f"{told.getvalue()[-3000:]}\n{failure}\n{failure.document}")
     assert figures["proofs_hold"] == figures["orders"] == 3
     assert (figures["differences_found"], figures["differences_open"]) == (2, 0)
-    consumed = [line for line in deployed.region.printed(deployed.function("notify")) if line["message"] == "consumed"]
+    printed = deployed.region.printed(f"{STAGE.prefix}jobs-notify")
+    consumed = [line for line in printed if line["message"] == "consumed"]
     assert len(consumed) >= 4
