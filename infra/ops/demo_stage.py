@@ -104,13 +104,22 @@ class Http:
 class Stage:
     """A running Linli, and the screen."""
 
-    def __init__(self, api: Api, provider: Http, provider_key: str, backstage: Backstage, console: Console) -> None:
+    def __init__(
+        self,
+        api: Api,
+        provider: Http,
+        provider_key: str,
+        backstage: Backstage,
+        console: Console,
+        patience_seconds: float = 15.0,
+    ) -> None:
         """`provider` is the local payment provider, `provider_key` its secret key."""
         self.http = api
         self._provider = provider
         self._provider_headers = {"Authorization": f"Bearer {provider_key}"}
         self._backstage = backstage
         self._console = console
+        self._patience_seconds = patience_seconds
         self._number = 0
         self.heading = ""
         self._offset_seconds = backstage.offset_seconds()
@@ -188,9 +197,10 @@ class Stage:
             self.advance(seconds)
 
     def wait_for(
-        self, what: str, look: Callable[[], Thing], *, seconds: float = 15.0, every_seconds: float = 0.05
+        self, what: str, look: Callable[[], Thing], *, seconds: float = 0.0, every_seconds: float = 0.05
     ) -> Thing:
         """Look until there is something, and return it. Raises DemoFailed when there is nothing in time."""
+        seconds = max(seconds, self._patience_seconds)
         deadline = time.monotonic() + seconds
         while not (found := look()):
             if time.monotonic() > deadline:

@@ -99,4 +99,5 @@ def stage(deployed: Deployed, console: Console) -> Stage:
     """Where the demo's acts can be played."""
     provider = Http(deployed.stripe_url)
     key = deployed.secrets["stripe_secret_key"]
-    return Stage(Gateways(deployed), provider, key, CloudTools(deployed), console)
+    # A function that is called for the first time has to start, and on a busy machine that takes seconds.
+    return Stage(Gateways(deployed), provider, key, CloudTools(deployed), console, patience_seconds=60.0)

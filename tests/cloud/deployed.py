@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-from chalicelib.web.application import ALL, SURFACES, surface_of
+from chalicelib.providers.secrets.names import SECRETS
+from chalicelib.web.application import ALL, surface_of
 from infra import functions
 from infra.declare import stack
 from infra.functions import stage_of
@@ -17,7 +17,7 @@ from infra.local.files import local_secrets
 from infra.local.processes import LOOPBACK, Children, answers_ok, free_ports, wait_ready
 from infra.names import secrets_path
 from infra.ops import package
-from tests.cloud import deploying
+from infra.ops.deploy import Cloud, deploy
 from tests.cloud.region import Region
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,16 +35,18 @@ class Deployed:
         ministack_port, self._stripe_port = free_ports(2)
         self.clock_file = data / "clock"
         self.secrets = local_secrets(data / "secrets.json")
-        built = build(data / "package", self._told())
+        self.package = package.build(stack(), STAGE, data / "package", architecture=ARCHITECTURE)
         self.region = Region(children, ministack_port, data)
-        self.outputs = deploying.deploy(self.region, STAGE, built)
-        deploying.put_secrets(self.region, STAGE, self.secrets)
+        cloud = Cloud(self.region.session(), self.region.url, poll_seconds=0.1)
+        self.made = deploy(STAGE.name, self.package, cloud, self._told())
+        self._put_secrets()
         self._seed()
         self._start_stripe(children, data)
 
     def _told(self) -> dict[str, str]:
-        """What the functions of this stage are told beside the package's own settings."""
+        """What a person who deploys would say: the address of the API, and what this place needs."""
         return {
+            "PublicUrl": "https://linli.example",
             "LINLI_STRIPE_BASE_URL": self.stripe_url,
             "LINLI_CLOCK_FILE": str(self.clock_file),
         }
@@ -55,7 +57,7 @@ class Deployed:
 
     def url(self, surface: str) -> str:
         """Where the API of a surface is called: MiniStack's address of the API Gateway stage."""
-        api = self.outputs[surface]["RestAPIId"]
+        api = self.made.outputs[surface]["RestAPIId"]
         return f"{self.region.url}/restapis/{api}/{functions.GATEWAY_STAGE}/_user_request_"
 
     def functions(self) -> list[str]:
@@ -71,9 +73,19 @@ class Deployed:
         )
         return sorted(one["Name"] for page in pages for one in page["Parameters"])
 
-    def topics(self) -> list[str]:
-        """The ARNs of all topics."""
-        return sorted(one["TopicArn"] for one in self.region.client("sns").list_topics()["Topics"])
+    def topics(self) -> dict[str, str]:
+        """The ARNs of all topics, and the policy of each."""
+        sns = self.region.client("sns")
+        arns = [one["TopicArn"] for one in sns.list_topics()["Topics"]]
+        return {arn: sns.get_topic_attributes(TopicArn=arn)["Attributes"]["Policy"] for arn in arns}
+
+    def trouble(self) -> str:
+        """The last lines of each function that are no information, and the last of MiniStack: for a test that fails."""
+        found = []
+        for name in self.functions():
+            lines = [line for line in self.region.printed(STAGE.prefix + name) if line.get("level") != "INFO"]
+            found += [f"{name}: {line}" for line in lines[-3:]]
+        return "\n".join([*found, self.region.log.read_text(errors="replace")[-3000:]])
 
     def role_of(self, function: str) -> str:
         """The ARN of the role that a function runs under."""
@@ -83,6 +95,13 @@ class Deployed:
     def client_of(self, function: str, service: str) -> Any:
         """A client with the rights of a function."""
         return self.region.client(service, **self.region.keys_of(self.role_of(function)))
+
+    def _put_secrets(self) -> None:
+        ssm = self.region.client("ssm")
+        for secret in SECRETS:
+            if secret.name in self.secrets:
+                name, value = secrets_path(STAGE.name) + secret.name, self.secrets[secret.name]
+                ssm.put_parameter(Name=name, Value=value, Type="SecureString")
 
     def _seed(self) -> None:
         settings = {**functions.SETTINGS, **STAGE.settings(ALL), "LINLI_SECRET_NAMES": ",".join(self.secrets)}
@@ -105,16 +124,3 @@ class Deployed:
         command += ["--clock-file", str(self.clock_file), "--db", str(data / "stripe.sqlite")]
         child = children.start("stripe", command, env=self.region.environ | {"PYTHONPATH": str(ROOT)})
         wait_ready(child, lambda: answers_ok(f"{self.stripe_url}/local/health"))
-
-
-def build(target: Path, told: dict[str, str]) -> package.Package:
-    """The package as `make package` builds it. Only the functions' environment gets more: what this place needs."""
-    made = package.build(stack(), STAGE, target, architecture=ARCHITECTURE)
-    for surface in SURFACES:
-        path = made.templates[surface]
-        template = json.loads(path.read_text(encoding="utf-8"))
-        for resource in template["Resources"].values():
-            if resource["Type"] == "AWS::Serverless::Function":
-                resource["Properties"]["Environment"]["Variables"] |= told
-        path.write_text(json.dumps(template), encoding="utf-8")
-    return made

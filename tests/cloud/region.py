@@ -65,14 +65,18 @@ class Region:
             "AWS_EC2_METADATA_DISABLED": "true",
         }
 
+    def session(self, **keys: str) -> Any:
+        """A boto3 session; without `keys` the root's."""
+        import boto3
+
+        return boto3.Session(region_name=NAME, **(keys or ROOT_KEYS))
+
     def client(self, service: str, **keys: str) -> Any:
         """A boto3 client; without `keys` the root's."""
-        import boto3
         from botocore.config import Config
 
         config = Config(read_timeout=60, retries={"total_max_attempts": 1})
-        where = {"endpoint_url": self.url, "region_name": NAME}
-        return boto3.client(service, config=config, **where, **(keys or ROOT_KEYS))
+        return self.session(**keys).client(service, endpoint_url=self.url, config=config)
 
     def keys_of(self, role_arn: str) -> dict[str, str]:
         """Temporary credentials of a role, such as its function runs with."""

@@ -31,10 +31,22 @@ _HARMLESS = {
 _NOBODY = {"pk": {"S": "nobody"}, "sk": {"S": "nobody"}}
 _IF_THERE = "attribute_exists(pk)"
 
+
+def _query(client: Any, table: str, index: str = "", key: str = "pk") -> Any:
+    more = {"IndexName": index} if index else {}
+    return client.query(
+        TableName=table,
+        KeyConditionExpression="#k = :k",
+        ExpressionAttributeNames={"#k": key},
+        ExpressionAttributeValues={":k": {"S": "nobody"}},
+        **more,
+    )
+
+
 TABLE_CALLS: dict[str, Callable[[Any, str], Any]] = {
     "GetItem": lambda client, table: client.get_item(TableName=table, Key=_NOBODY),
     "BatchGetItem": lambda client, table: client.batch_get_item(RequestItems={table: {"Keys": [_NOBODY]}}),
-    "Query": lambda client, table: _query(client, table),
+    "Query": _query,
     "Scan": lambda client, table: client.scan(TableName=table, Limit=1),
     "PutItem": lambda client, table: client.put_item(TableName=table, Item=_NOBODY, ConditionExpression=_IF_THERE),
     "UpdateItem": lambda client, table: client.update_item(
@@ -66,17 +78,6 @@ QUEUE_CALLS: dict[str, Callable[[Any, str], Any]] = {
     "SendMessage": lambda client, url: client.send_message(QueueUrl=url, MessageBody="{}", DelaySeconds=901),
     "SetQueueAttributes": lambda client, url: client.set_queue_attributes(QueueUrl=url, Attributes={}),
 }
-
-
-def _query(client: Any, table: str, index: str = "", key: str = "pk") -> Any:
-    more = {"IndexName": index} if index else {}
-    return client.query(
-        TableName=table,
-        KeyConditionExpression="#k = :k",
-        ExpressionAttributeNames={"#k": key},
-        ExpressionAttributeValues={":k": {"S": "nobody"}},
-        **more,
-    )
 
 
 @dataclass(frozen=True)
@@ -158,13 +159,14 @@ def is_let(client: Any, attempt: Try) -> bool:
 
 @dataclass(frozen=True)
 class Policy:
-    """The statements of a role, as they were deployed."""
+    """The statements of a role, as they were deployed, and of the topics' own policies."""
 
     statements: tuple[dict[str, Any], ...]
 
     @classmethod
-    def of(cls, iam: Any, role_arn: str) -> Policy:
-        role = role_arn.rpartition("/")[2]
+    def of(cls, deployed: Deployed, function: str) -> Policy:
+        """Within one account either kind of policy is enough."""
+        iam, role = deployed.region.client("iam"), deployed.role_of(function).rpartition("/")[2]
         documents = []
         for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
             documents.append(iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"])
@@ -172,6 +174,7 @@ class Policy:
             version = iam.get_policy(PolicyArn=attached["PolicyArn"])["Policy"]["DefaultVersionId"]
             found = iam.get_policy_version(PolicyArn=attached["PolicyArn"], VersionId=version)
             documents.append(found["PolicyVersion"]["Document"])
+        documents += deployed.topics().values()
         plain = (json.loads(one) if isinstance(one, str) else one for one in documents)
         return cls(tuple(statement for document in plain for statement in document["Statement"]))
 
@@ -181,9 +184,12 @@ class Policy:
 
 
 def _allows(statement: dict[str, Any], attempt: Try) -> bool:
+    if "Service" in statement.get("Principal", {}):
+        return False
     if statement["Effect"] != "Allow" or "Condition" in statement or "NotAction" in statement:
         raise AssertionError(f"not understood: {statement}")
-    if attempt.action not in _listed(statement["Action"]):
+    # IAM does not care how an action is written: a topic's policy says SNS:Publish.
+    if attempt.action.lower() not in (action.lower() for action in _listed(statement["Action"])):
         return False
     if "NotResource" in statement:
         return not any(fnmatchcase(attempt.resource, one) for one in _listed(statement["NotResource"]))

@@ -21,7 +21,7 @@ def test_the_whole_story_runs_in_the_cloud(deployed: Deployed) -> None:
     try:
         figures = demo.play(backstage.stage(deployed, Console(file=told, width=140)))
     except DemoFailed as failure:
-        pytest.fail(f"{told.getvalue()[-3000:]}\n{failure}\n{failure.document}")
+        pytest.fail(f"{told.getvalue()[-3000:]}\n{failure}\n{failure.document}\n{deployed.trouble()}")
     assert figures["proofs_hold"] == figures["orders"] == 3
     assert (figures["differences_found"], figures["differences_open"]) == (2, 0)
     printed = deployed.region.printed(f"{STAGE.prefix}jobs-notify")
