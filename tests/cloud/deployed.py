@@ -83,7 +83,9 @@ class Deployed:
         """The last lines of each function that are no information, and the last of MiniStack: for a test that fails."""
         found = []
         for name in self.functions():
-            lines = [line for line in self.region.printed(STAGE.prefix + name) if line.get("level") != "INFO"]
+            lines = [
+                line for line in self.region.printed(STAGE.prefix + name) if line.get("level") in ("WARNING", "ERROR")
+            ]
             found += [f"{name}: {line}" for line in lines[-3:]]
         return "\n".join([*found, self.region.log.read_text(errors="replace")[-3000:]])
 

@@ -8,6 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from infra.declare import stack
+from infra.names import secrets_path
 from tests.cloud import rights
 from tests.cloud.deployed import STAGE, Deployed
 from tests.cloud.rights import Policy, Try
@@ -86,3 +87,19 @@ def test_a_posted_entry_cannot_be_altered_from_inside(deployed: Deployed) -> Non
     put = {"TableName": JOURNAL, "Item": key, "ConditionExpression": "attribute_exists(pk)"}
     with pytest.raises(ClientError, match=r"TransactionCanceled.*ConditionalCheckFailed"):
         client.transact_write_items(TransactItems=[{"Put": put}])
+
+
+def test_the_webhooks_role_cannot_read_who_people_are(deployed: Deployed) -> None:
+    """What payment providers call reads orders; accounts and the keys of their telephone numbers it does not."""
+    tables = deployed.client_of("webhooks-api_handler", "dynamodb")
+    key = {"pk": {"S": "nobody"}, "sk": {"S": "nobody"}}
+    assert "Item" not in tables.get_item(TableName=f"{STAGE.prefix}orders", Key=key)
+    for name in ("identity", "settlement_statements", "reconciliation"):
+        with pytest.raises(ClientError, match=r"AccessDenied.*dynamodb:GetItem"):
+            tables.get_item(TableName=STAGE.prefix + name, Key=key)
+    secrets, path = deployed.client_of("webhooks-api_handler", "ssm"), secrets_path(STAGE.name)
+    webhook, phone = f"{path}stripe_webhook_secret", f"{path}phone_key"
+    [found] = secrets.get_parameters(Names=[webhook], WithDecryption=True)["Parameters"]
+    assert found["Value"] == deployed.secrets["stripe_webhook_secret"]
+    with pytest.raises(ClientError, match=r"AccessDenied.*ssm:GetParameters"):
+        secrets.get_parameters(Names=[webhook, phone], WithDecryption=True)
