@@ -1,8 +1,8 @@
 """A surface as CloudFormation: what `chalice package --merge-template` lays over the template that Chalice makes.
 
-Chalice knows functions, roles and the API; here stands what it leaves out of its own resources. A name that Chalice does
-not use would merge without a word as a resource that does nothing, so `tests/contracts/` looks at the built templates.
-Tables, queues and alarms stand in the base stack (`infra.base`).
+Chalice knows functions, roles and the API; here stands what it leaves out of its own resources. A name that Chalice
+does not use would merge without a word as a resource that does nothing, so `tests/contracts/` looks at the built
+templates. Tables, queues and alarms stand in the base stack (`infra.base`).
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ _ACCESS_LINE = {
 
 
 def _api(stage: Stage, surface: str) -> dict[str, Resource]:
-    """The API's own name, by which its metrics are found, its throttle, its log and its answers as problem documents."""
+    """The API's own name, by which its metrics are found, its throttle, its log, and problem documents for answers."""
     name = stack_name(stage.name, surface)
     throttle = stage.throttles[surface]
     every_method = {

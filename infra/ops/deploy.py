@@ -57,11 +57,12 @@ class Cloud:
     def __init__(self, session: Any = None, endpoint_url: str | None = None, poll_seconds: float = 3.0) -> None:
         import boto3
 
-        self._session = session or boto3.Session()
+        self._session: Any = session or boto3.Session()
         self._endpoint_url = endpoint_url
         self.poll_seconds = poll_seconds
 
     def client(self, service: str) -> Any:
+        """boto3's client of a service, in this account and region."""
         return self._session.client(service, endpoint_url=self._endpoint_url)
 
     def stacks(self, progress: Progress) -> Stacks:

@@ -41,6 +41,10 @@ class Gateways:
     def calls(self) -> int:
         return sum(http.calls for http in self._by_surface.values())
 
+    def at(self, surface: str) -> Http:
+        """The API of one surface, whatever the path."""
+        return self._by_surface[surface]
+
     def ask(self, method: str, target: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Reply:
         return self._by_surface[surface_of(target.partition("?")[0])].ask(method, target, body, headers)
 

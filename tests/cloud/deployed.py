@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,15 @@ from infra.local.processes import LOOPBACK, Children, answers_ok, free_ports, wa
 from infra.names import secrets_path
 from infra.ops import package
 from infra.ops.deploy import Cloud, deploy
+from infra.ops.deploy import Deployed as Made
 from tests.cloud.region import Region
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGE = stage_of("staging")
 ARCHITECTURE = {"aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), "x86_64")
 """The functions run here, whatever the cloud's are."""
+RUNS_HERE = platform.system() == "Linux"
+"""Lambda is Linux, and so are the libraries in the package. Elsewhere the functions find those of the tests."""
 
 _SEED = "from infra.ops.seed import seed_if_empty; print(seed_if_empty())"
 
@@ -35,13 +39,17 @@ class Deployed:
         ministack_port, self._stripe_port = free_ports(2)
         self.clock_file = data / "clock"
         self.secrets = local_secrets(data / "secrets.json")
-        self.package = package.build(stack(), STAGE, data / "package", architecture=ARCHITECTURE)
+        self.package = package.build(stack(), STAGE, data / "package", libraries=RUNS_HERE, architecture=ARCHITECTURE)
         self.region = Region(children, ministack_port, data)
-        cloud = Cloud(self.region.session(), self.region.url, poll_seconds=0.1)
-        self.made = deploy(STAGE.name, self.package, cloud, self._told())
+        self.made = self.deploy()
         self._put_secrets()
         self._seed()
         self._start_stripe(children, data)
+
+    def deploy(self) -> Made:
+        """As `make deploy` does it."""
+        cloud = Cloud(self.region.session, self.region.url, poll_seconds=0.1)
+        return deploy(STAGE.name, self.package, cloud, self._told())
 
     def _told(self) -> dict[str, str]:
         """What a person who deploys would say: the address of the API, and what this place needs."""
@@ -49,6 +57,7 @@ class Deployed:
             "PublicUrl": "https://linli.example",
             "LINLI_STRIPE_BASE_URL": self.stripe_url,
             "LINLI_CLOCK_FILE": str(self.clock_file),
+            **({} if RUNS_HERE else {"PYTHONPATH": sysconfig.get_path("purelib")}),
         }
 
     @property

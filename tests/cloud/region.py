@@ -42,6 +42,10 @@ class Region:
     """MiniStack with IAM enforced. Everything it keeps stands below `data` and goes with it."""
 
     def __init__(self, children: Children, port: int, data: Path) -> None:
+        import boto3
+
+        # One for all: each session reads the services' descriptions anew.
+        self.session = boto3.Session(region_name=NAME, **ROOT_KEYS)
         self.url = f"http://{LOOPBACK}:{port}"
         self.log = self._start(children, port, data).log
 
@@ -65,18 +69,12 @@ class Region:
             "AWS_EC2_METADATA_DISABLED": "true",
         }
 
-    def session(self, **keys: str) -> Any:
-        """A boto3 session; without `keys` the root's."""
-        import boto3
-
-        return boto3.Session(region_name=NAME, **(keys or ROOT_KEYS))
-
     def client(self, service: str, **keys: str) -> Any:
         """A boto3 client; without `keys` the root's."""
         from botocore.config import Config
 
         config = Config(read_timeout=60, retries={"total_max_attempts": 1})
-        return self.session(**keys).client(service, endpoint_url=self.url, config=config)
+        return self.session.client(service, endpoint_url=self.url, config=config, **keys)
 
     def keys_of(self, role_arn: str) -> dict[str, str]:
         """Temporary credentials of a role, such as its function runs with."""
