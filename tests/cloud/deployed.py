@@ -9,7 +9,6 @@ import sysconfig
 from pathlib import Path
 from typing import Any
 
-from chalicelib.providers.secrets.names import SECRETS
 from chalicelib.web.application import ALL, surface_of
 from infra import functions
 from infra.declare import stack
@@ -20,6 +19,7 @@ from infra.names import secrets_path
 from infra.ops import package
 from infra.ops.deploy import Cloud, deploy
 from infra.ops.deploy import Deployed as Made
+from infra.ops.secrets import make_secrets
 from tests.cloud.region import Region
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,7 +42,8 @@ class Deployed:
         self.package = package.build(stack(), STAGE, data / "package", libraries=RUNS_HERE, architecture=ARCHITECTURE)
         self.region = Region(children, ministack_port, data)
         self.made = self.deploy()
-        self._put_secrets()
+        made = make_secrets(STAGE.name, self.region.client("ssm"), self.secrets)
+        assert not made.missing, made
         self._seed()
         self._start_stripe(children, data)
 
@@ -106,13 +107,6 @@ class Deployed:
     def client_of(self, function: str, service: str) -> Any:
         """A client with the rights of a function."""
         return self.region.client(service, **self.region.keys_of(self.role_of(function)))
-
-    def _put_secrets(self) -> None:
-        ssm = self.region.client("ssm")
-        for secret in SECRETS:
-            if secret.name in self.secrets:
-                name, value = secrets_path(STAGE.name) + secret.name, self.secrets[secret.name]
-                ssm.put_parameter(Name=name, Value=value, Type="SecureString")
 
     def _seed(self) -> None:
         settings = {**functions.SETTINGS, **STAGE.settings(ALL), "LINLI_SECRET_NAMES": ",".join(self.secrets)}
