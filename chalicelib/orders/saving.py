@@ -13,7 +13,7 @@ from chalicelib.ledger.model import Entry
 from chalicelib.orders import changes, tables
 from chalicelib.orders.changes import Change, Clocks
 from chalicelib.orders.model import Changed, Order
-from chalicelib.runtime import log, outbox
+from chalicelib.runtime import log, metrics, outbox
 from chalicelib.runtime.context import Context
 from chalicelib.runtime.outbox import News
 from chalicelib.runtime.transaction import AlreadyDone, Transaction
@@ -68,6 +68,8 @@ def _write(ctx: Context, before: Order, change: Change, standing: Collection[Ent
         ledger.post(tx, entry)
     outbox.publish(tx, *news_of(after, change.news, ctx.now))
     tx.commit()
+    if after.state == "confirmed" and before.state != "confirmed":
+        metrics.count(metrics.ORDERS_CONFIRMED)
     if change.claims or change.releases:
         booking.note_days(ctx, after.shop_id, blocks_of(after))
     return after

@@ -205,28 +205,23 @@ class StripePayments:
 
     def events_since(self, since: Instant, until: Instant | None = None) -> Iterator[ProviderEvent]:
         params = {"types": EVENT_TYPES, "created": _span(since, until), "limit": 100}
-        listed = self._call(lambda: [item.to_dict() for item in self._client.v1.events.list(params).auto_paging_iter()])
-        for item in reversed(listed):
-            try:
-                event = _event(item)
-            except (KeyError, ValueError) as error:
-                # One that we cannot read (a currency or a state that we never asked for) must not hide those after it.
-                log.error("unreadable event", error, event_id=str(item.get("id")))
-                continue
-            yield event
+        # Stripe lists the newest first and the oldest is wanted first, so all are held: as ours, which are small.
+        listed = self._call(
+            lambda: [
+                _event_if_readable(item.to_dict()) for item in self._client.v1.events.list(params).auto_paging_iter()
+            ]
+        )
+        yield from (event for event in reversed(listed) if event is not None)
 
     def intents_since(self, since: Instant, until: Instant | None = None) -> Iterator[Intent]:
         params = {"created": _span(since, until), "limit": 100}
         listed = self._call(
-            lambda: [item.to_dict() for item in self._client.v1.payment_intents.list(params).auto_paging_iter()]
+            lambda: [
+                _intent_if_readable(item.to_dict())
+                for item in self._client.v1.payment_intents.list(params).auto_paging_iter()
+            ]
         )
-        for item in reversed(listed):
-            try:
-                intent = _intent(item)
-            except (KeyError, ValueError) as error:
-                log.error("unreadable intent", error, intent_id=str(item.get("id")))
-                continue
-            yield intent
+        yield from (intent for intent in reversed(listed) if intent is not None)
 
     # ------------------------------------------------------------------ the provider's account
 
@@ -237,10 +232,11 @@ class StripePayments:
             "expand": ["data.source"],
         }
         listed = self._call(
-            lambda: [item.to_dict() for item in self._client.v1.balance_transactions.list(params).auto_paging_iter()]
+            lambda: [
+                _line(item.to_dict()) for item in self._client.v1.balance_transactions.list(params).auto_paging_iter()
+            ]
         )
-        for item in reversed(listed):
-            yield _line(item)
+        yield from reversed(listed)
 
     def lines_of(self, source: str) -> list[BalanceLine]:
         params = {"source": source, "limit": 100, "expand": ["data.source"]}
@@ -347,6 +343,23 @@ def _event(found: dict[str, Any]) -> ProviderEvent:
         intent=_intent(about) if kind == "payment_intent" else None,
         refund=_refund(about) if kind == "refund" else None,
     )
+
+
+def _intent_if_readable(found: dict[str, Any]) -> Intent | None:
+    try:
+        return _intent(found)
+    except (KeyError, ValueError) as error:
+        log.error("unreadable intent", error, intent_id=str(found.get("id")))
+        return None
+
+
+def _event_if_readable(found: dict[str, Any]) -> ProviderEvent | None:
+    """None for one that we cannot read (a currency or a state that we never asked for): it must not hide the others."""
+    try:
+        return _event(found)
+    except (KeyError, ValueError) as error:
+        log.error("unreadable event", error, event_id=str(found.get("id")))
+        return None
 
 
 def _line(found: dict[str, Any]) -> BalanceLine:
