@@ -64,7 +64,7 @@ def day(shop_id: str, on: date, *, consistent: bool = True) -> DayState:
 
 
 def everything_taken() -> Iterator[Taken]:
-    """A61: every row of the calendar, in no order; strong."""
+    """A71: every row of the calendar, in no order; strong."""
     pages = dynamo.client().get_paginator("scan").paginate(TableName=DayRow.Meta.table_name, ConsistentRead=True)
     for item in (item for page in pages for item in page["Items"]):
         shop_id, _, on = item["pk"]["S"].partition("#")
@@ -79,7 +79,7 @@ def everything_taken() -> Iterator[Taken]:
 
 
 def free(tx: Transaction, row: Taken, quanta: frozenset[int], refs: frozenset[int]) -> None:
-    """A62: gives back what belongs to no order, if the row is as it was read. Raises SlotNotHeld otherwise."""
+    """A72: gives back what belongs to no order, if the row is as it was read. Raises SlotNotHeld otherwise."""
     removed = " REMOVE " + ", ".join(f"b{number}" for number in sorted(refs)) if refs else ""
     tx.raw(
         "Update",

@@ -331,7 +331,7 @@ def many(order_ids: Iterable[str]) -> list[Order]:
 
 
 def everything(touched_since: Instant) -> Iterator[Order]:
-    """A63: every order to which something has happened since an instant, in no order; a strong scan."""
+    """A73: every order to which something has happened since an instant, in no order; a strong scan."""
     for row in OrderRow.scan(consistent_read=True):
         one = _order(row)
         if max((event.at for event in one.timeline), default=one.created_at) >= touched_since:

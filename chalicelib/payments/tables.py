@@ -94,7 +94,7 @@ class OrphanRow(Row):
 
 
 def orphan(provider: str, intent_id: str) -> Orphan | None:
-    """A60: the payment without an order, once it is being given back; strong."""
+    """A70: the payment without an order, once it is being given back; strong."""
     for row in OrphanRow.query(f"{provider}#{intent_id}", OrphanRow.sk == "orphan", consistent_read=True):
         d = row.data
         record = _record(d["rf"]) if d["rf"] else None

@@ -129,11 +129,12 @@ def _answers(name: str, old: Schema, new: Schema, before: Schema, after: Schema)
         if answer is None:
             yield f"{name}: status {status} is gone"
             continue
-        was, now = _content(message), _content(answer)
-        if was is not None and now is None:
-            yield f"{name} {status}: says nothing any more"
-        elif was is not None and now is not None:
-            yield from _told(f"{name} {status}", was, now, before, after)
+        for media, was in message.get("content", {}).items():
+            now = answer.get("content", {}).get(media)
+            if now is None:
+                yield f"{name} {status}: no {media} any more"
+            else:
+                yield from _told(f"{name} {status}", was["schema"], now["schema"], before, after)
 
 
 def _resolved(schema: Schema, document: Schema) -> Schema:
@@ -176,11 +177,30 @@ def _parts(
         yield "", olds[0], news[0], seen
 
 
+def _alternatives(schema: Schema, document: Schema) -> list[Schema]:
+    """What a value can be besides null."""
+    schema = _resolved(schema, document)
+    options = [_resolved(one, document) for one in schema.get("anyOf", schema.get("oneOf", []))]
+    return [one for one in options if one.get("type") != "null"] or [schema]
+
+
 def _told(
     where: str, old: Schema, new: Schema, before: Schema, after: Schema, seen: frozenset[str] = frozenset()
 ) -> Iterator[str]:
-    """What a client reads: every field is there still, of the same type, and as surely as before."""
-    old, new = _resolved(old, before), _resolved(new, after)
+    """What a client reads: whatever comes is one of the things that could come before."""
+    known = _alternatives(old, before)
+    if _kinds(new := _resolved(new, after), after) - _kinds(_resolved(old, before), before) == {"null"}:
+        yield f"{where} may be null now"
+    for one in _alternatives(new, after):
+        faults = [list(_one_told(where, other, one, before, after, seen)) for other in known]
+        if all(faults):
+            yield from min(faults, key=len)
+
+
+def _one_told(
+    where: str, old: Schema, new: Schema, before: Schema, after: Schema, seen: frozenset[str]
+) -> Iterator[str]:
+    """Every field is there still, of the same type, and as surely as before."""
     if not _kinds(new, after) <= _kinds(old, before) and _kinds(old, before):
         yield f"{where}: was {sorted(_kinds(old, before))}, is {sorted(_kinds(new, after))}"
     for name in old.get("properties", {}).keys() - new.get("properties", {}).keys():
