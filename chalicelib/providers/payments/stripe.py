@@ -205,23 +205,18 @@ class StripePayments:
 
     def events_since(self, since: Instant, until: Instant | None = None) -> Iterator[ProviderEvent]:
         params = {"types": EVENT_TYPES, "created": _span(since, until), "limit": 100}
-        # Stripe lists the newest first and the oldest is wanted first, so all are held: as ours, which are small.
-        listed = self._call(
-            lambda: [
-                _event_if_readable(item.to_dict()) for item in self._client.v1.events.list(params).auto_paging_iter()
-            ]
-        )
-        yield from (event for event in reversed(listed) if event is not None)
+        yield from self._oldest_first(self._client.v1.events, params, _event)
 
     def intents_since(self, since: Instant, until: Instant | None = None) -> Iterator[Intent]:
         params = {"created": _span(since, until), "limit": 100}
+        yield from self._oldest_first(self._client.v1.payment_intents, params, _intent)
+
+    def _oldest_first(self, service: Any, params: dict[str, Any], read: Callable[[dict[str, Any]], T]) -> Iterator[T]:
+        """Stripe lists the newest first and the oldest is wanted first, so all are held: as ours, which are small."""
         listed = self._call(
-            lambda: [
-                _intent_if_readable(item.to_dict())
-                for item in self._client.v1.payment_intents.list(params).auto_paging_iter()
-            ]
+            lambda: [_if_readable(item.to_dict(), read) for item in service.list(params).auto_paging_iter()]
         )
-        yield from (intent for intent in reversed(listed) if intent is not None)
+        yield from (item for item in reversed(listed) if item is not None)
 
     # ------------------------------------------------------------------ the provider's account
 
@@ -345,20 +340,12 @@ def _event(found: dict[str, Any]) -> ProviderEvent:
     )
 
 
-def _intent_if_readable(found: dict[str, Any]) -> Intent | None:
-    try:
-        return _intent(found)
-    except (KeyError, ValueError) as error:
-        log.error("unreadable intent", error, intent_id=str(found.get("id")))
-        return None
-
-
-def _event_if_readable(found: dict[str, Any]) -> ProviderEvent | None:
+def _if_readable(found: dict[str, Any], read: Callable[[dict[str, Any]], T]) -> T | None:
     """None for one that we cannot read (a currency or a state that we never asked for): it must not hide the others."""
     try:
-        return _event(found)
+        return read(found)
     except (KeyError, ValueError) as error:
-        log.error("unreadable event", error, event_id=str(found.get("id")))
+        log.error("unreadable fact of the provider", error, provider_ref=str(found.get("id")))
         return None
 
 
