@@ -16,7 +16,7 @@ from chalicelib.web import problems
 from infra.declare import Function, Queue, Stack, Table
 from infra.functions import APP, GATEWAY_STAGE, Stage
 from infra.names import dead_letter_id, event_id, function_id, log_group_id, queue_id, table_id
-from infra.policies import SECRETS_ID
+from infra.policies import FILES_ID, SECRETS_ID
 
 DAY_SECONDS = 86_400
 RETENTION_SECONDS = 14 * DAY_SECONDS  # the longest SQS keeps a message
@@ -30,6 +30,7 @@ def merge_template(stack: Stack, stage: Stage) -> dict[str, Any]:
     """The whole template of one stage. The same Stack gives the same text."""
     resources: dict[str, Resource] = {
         SECRETS_ID: _secret(stage),
+        FILES_ID: _files(stage),
         TOPIC_ID: {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": f"{stage.prefix}alarms"}},
         "RestAPI": _api(stage),
         "ApiErrorsAlarm": _api_errors_alarm(stage),
@@ -63,6 +64,21 @@ def _secret(stage: Stage) -> Resource:
     """Made empty: a person puts the values in, as one JSON object of names and values."""
     properties = {"Name": stage.secret_name, "Description": "What Linli must not show, by name; see ports.Secrets."}
     return _kept({"Type": "AWS::SecretsManager::Secret", "Properties": properties}, stage)
+
+
+def _files(stage: Stage) -> Resource:
+    """The file store: nobody outside reads it, and what was overwritten or removed by hand can be had back."""
+    properties = {
+        "BucketName": {"Fn::Sub": f"{stage.prefix}files-${{AWS::AccountId}}"},
+        "PublicAccessBlockConfiguration": {
+            "BlockPublicAcls": True,
+            "BlockPublicPolicy": True,
+            "IgnorePublicAcls": True,
+            "RestrictPublicBuckets": True,
+        },
+        "VersioningConfiguration": {"Status": "Enabled"},
+    }
+    return _kept({"Type": "AWS::S3::Bucket", "Properties": properties}, stage)
 
 
 def _table(table: Table, stage: Stage) -> Resource:
@@ -114,7 +130,9 @@ def _function(function: Function) -> dict[str, Resource]:
     properties: dict[str, Any] = {
         # Named, so that its policy can name its log group before either exists.
         "FunctionName": {"Fn::Sub": f"${{AWS::StackName}}-{function.name}"},
-        "Environment": {"Variables": {"LINLI_PUBLIC_URL": {"Ref": PUBLIC_URL}}},
+        "Environment": {
+            "Variables": {"LINLI_PUBLIC_URL": {"Ref": PUBLIC_URL}, "LINLI_FILES_BUCKET": {"Ref": FILES_ID}}
+        },
     }
     if function.queue:
         # Without the response type Lambda deletes what the consumer gave back.

@@ -2,9 +2,9 @@
 names, so one file serves every stage, and nothing is granted that the stage does not have.
 
 What a function reaches is over-estimated (a module counts with all it imports), never under-estimated: a table that
-is missing here would be missed in the cloud only. Two things have no name that a policy could use, and they are the
-only stars: a log stream, which Lambda names, and a telephone number, which is no resource; for that one, all topics
-are left out instead.
+is missing here would be missed in the cloud only. Three things have no name that a policy could use, and they are the
+only stars: a log stream, which Lambda names, a file under a prefix, which its day names, and a telephone number, which
+is no resource; for that one, all topics are left out instead.
 """
 
 from __future__ import annotations
@@ -26,12 +26,24 @@ _OUTBOX = "chalicelib.runtime.outbox"
 _READ = ("BatchGetItem", "GetItem", "Query")
 _WRITE = ("ConditionCheckItem", "DeleteItem", "PutItem", "UpdateItem")
 # What has been posted stays as it is: nothing that runs may change or remove an entry.
-APPEND_ONLY = {"ledger_journal": ("GetItem", "PutItem", "Query")}
+APPEND_ONLY = {
+    "ledger_journal": ("GetItem", "PutItem", "Query"),
+    "audit": ("ConditionCheckItem", "GetItem", "PutItem", "Query"),
+}
 
 SECRETS_ID = "Secrets"
+FILES_ID = "FilesBucket"
+FILES_PREFIX = "audit/"
+"""What of the file store functions may read and add to; nothing of it may be removed by any of them."""
 
 # What each port's adapter in the cloud asks of AWS. A new port must be named here, or rendering fails.
-_PORT_NEEDS = {"secrets": ("secret",), "payments": ("secret",), "wechat_login": ("secret",), "sms": ("sms",)}
+_PORT_NEEDS = {
+    "secrets": ("secret",),
+    "payments": ("secret",),
+    "wechat_login": ("secret",),
+    "sms": ("sms",),
+    "files": ("files",),
+}
 
 Statement = dict[str, Any]
 
@@ -131,4 +143,7 @@ def _ports(reached: set[str]) -> list[Statement]:
     if "sms" in needs:
         topics = {"Fn::Sub": "arn:${AWS::Partition}:sns:${AWS::Region}:${AWS::AccountId}:*"}
         statements.append({"Sid": "Sms", "Effect": "Allow", "Action": ["sns:Publish"], "NotResource": topics})
+    if "files" in needs:
+        kept = {"Fn::Sub": f"${{{FILES_ID}.Arn}}/{FILES_PREFIX}*"}
+        statements.append(_allow("Files", ["s3:GetObject", "s3:PutObject"], kept))
     return statements

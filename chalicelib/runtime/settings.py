@@ -31,6 +31,8 @@ class Settings:
     sms: str = "chalicelib.providers.sms.local:Inbox"
     payments: str = "chalicelib.providers.payments.stripe:StripePayments"
     wechat_login: str = "chalicelib.providers.wechat_login.local:LocalUsers"
+    files: str = "chalicelib.providers.files.local:Directory"
+    files_bucket: str = ".linli/files"  # a directory on one machine, the name of a bucket in the cloud
     secrets_file: str = ".linli/secrets.json"
     sms_inbox: str = ".linli/sms.sqlite"
     stripe_base_url: str = ""

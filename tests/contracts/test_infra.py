@@ -198,12 +198,14 @@ def statements(stack: Stack) -> Iterator[tuple[Function, dict[str, Any]]]:
 
 
 def test_no_policy_has_a_star(stack: Stack, template: dict[str, Any]) -> None:
-    """But for a log stream, which Lambda names, and all topics, which are what sending an SMS leaves out."""
+    """But for a log stream, which Lambda names, a file, which its day names, and all topics, which are what sending an
+    SMS leaves out."""
     own_logs = ":log-group:/aws/lambda/${AWS::StackName}-"
     for function, statement in statements(stack):
         assert not [action for action in statement["Action"] if "*" in action]
         found = json.dumps(statement.get("Resource", ""))
-        assert found.count("*") == (1 if f"{own_logs}{function.name}:*" in found else 0), statement
+        stars = sum(known in found for known in (f"{own_logs}{function.name}:*", f"/{policies.FILES_PREFIX}*"))
+        assert found.count("*") == stars, statement
         assert "NotResource" not in statement or statement["Action"] == ["sns:Publish"]
     for name, built in template["Resources"].items():
         if built["Type"] == "AWS::IAM::Role":
@@ -211,12 +213,13 @@ def test_no_policy_has_a_star(stack: Stack, template: dict[str, Any]) -> None:
 
 
 def test_what_was_posted_can_only_be_added_to(stack: Stack) -> None:
-    """No function may change or remove an entry of the journal."""
+    """No function may change or remove an entry of the journal or of the audit log."""
     assert set(policies.APPEND_ONLY) <= {table.short for table in stack.tables}
     for _, statement in statements(stack):
         touched = json.dumps(statement.get("Resource", ""))
         if any(table_id(short) in touched for short in policies.APPEND_ONLY):
-            assert set(statement["Action"]) <= {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"}
+            allowed = ("ConditionCheckItem", "GetItem", "PutItem", "Query")
+            assert set(statement["Action"]) <= {f"dynamodb:{name}" for name in allowed}
 
 
 def test_a_function_is_granted_what_its_code_reaches() -> None:
