@@ -5,6 +5,8 @@ Every effect of a job is conditional by itself; the lease saves work, it guards 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from chalicelib.kernel.errors import Conflict
 from chalicelib.kernel.instant import Instant
 from chalicelib.runtime.dynamo import IntegerAttribute, PackedAttribute, Row, table_name
@@ -25,6 +27,12 @@ class LeaseTaken(Conflict):
     """Another run of the same job is under way."""
 
     code = "job_running"
+
+
+class CursorMoved(Conflict):
+    """A run of the job has moved its cursor since it was read."""
+
+    code = "cursor_moved"
 
 
 def take_lease(job: str, now: Instant, seconds: int) -> None:
@@ -49,6 +57,23 @@ def save_cursor(job: str, value: dict[str, int | str]) -> None:
     JobRow(job, "cursor", value=value).save()
 
 
+def repair_cursor(tx: Transaction, job: str, before: dict[str, int | str], after: dict[str, int | str]) -> None:
+    """Replaces a cursor that still is what it was; CursorMoved otherwise. Only under the job's lease: a run that had
+    read the old one would write it back."""
+    tx.put(JobRow(job, "cursor", value=after), JobRow.value == before, CursorMoved())
+
+
+def clear_cursor(job: str) -> None:
+    """The job is through: its next run begins at the beginning."""
+    JobRow(job, "cursor").delete()
+
+
 def note_ok(job: str, now: Instant) -> None:
     """When the job last ended well; an alarm watches its age."""
     JobRow(job, "last_ok", until=now.ms).save()
+
+
+def last_ok(names: Iterable[str]) -> dict[str, Instant]:
+    """A35: when each of these jobs last ended well; those that never did are left out."""
+    rows = JobRow.batch_get([(name, "last_ok") for name in names])
+    return {row.pk: Instant(row.until) for row in rows if row.until is not None}
