@@ -116,11 +116,12 @@ def replay(
     done, held = Replayed(), list[Letter]()
     try:
         for letter in _received(queue, url, REPLAY_SECONDS):
+            held.append(letter)
             if letter.sent_at >= begun or (wanted is not None and letter.message_id not in wanted):
-                held.append(letter)
                 continue
             resources.sqs().send_message(QueueUrl=source, MessageBody=letter.body)
             resources.sqs().delete_message(QueueUrl=url, ReceiptHandle=letter.receipt)
+            held.pop()
             done.sent.append(letter.message_id)
             if progress:
                 progress(len(done.sent), total)

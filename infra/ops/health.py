@@ -222,6 +222,8 @@ class Doctor:
             value = self.ctx.ports.secrets.get(secret.name)
         except KeyError:
             status, says = (GREEN, "not there, and need not be") if secret.optional else (RED, "missing")
+            if secret.name.startswith("wechat") and not self.ctx.settings.wechat_login.endswith(":LocalUsers"):
+                status, says = YELLOW, "missing, nobody can sign in by WeChat"
             return Check("secrets", secret.name, status, f"{says}: {secret.says}")
         if not value.strip():
             return Check("secrets", secret.name, RED, f"empty: {secret.says}")

@@ -4,35 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
 from beancount import loader
+from typer.testing import CliRunner
 
 from chalicelib.ledger import service as ledger
 from chalicelib.reconciliation import model
-from chalicelib.runtime import jobs
+from chalicelib.runtime import audit, jobs
+from chalicelib.settlement import tables
 from infra.ops import cli
-from tests import world
+from tests import engine, world
 from tests.builders import orders as build
-
-
-def linli(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return _run(arguments, {**os.environ, **environment})
-
-
-def _run(arguments: Iterable[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "infra.ops.cli", *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+from tests.slices.commands import ANY, answer, linli, own_environment, refusal, run
 
 
 def test_reconcile_settle_and_export_do_what_they_say(tmp_path: Path) -> None:
@@ -40,11 +25,22 @@ def test_reconcile_settle_and_export_do_what_they_say(tmp_path: Path) -> None:
     visit = build.booked()
     visit.pay()
     today = model.provider_day(world.now()).isoformat()
-    done = linli("reconcile", "--day", today, "--json")
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["days"] == 1
+    told = answer("reconcile", "--day", today, "--dry-run", code=ANY)
+    assert ledger.lines_of(visit.id) == []
+    done = linli("reconcile", "--day", today, "--json", "--actor", "ada", "--reason", "a question of a merchant")
+    found = json.loads(done.stdout)
+    # Other tests leave differences on purpose, and they are the command's exit code.
+    assert done.returncode == (1 if found["differences"] else 0), done.stderr
+    assert found["days"] == 1
+    assert told == {**found, "dry_run": True}
+    begun, ended = list(audit.entries())[-2:]
+    assert (begun.act, begun.actor, begun.reason) == ("reconcile", "ada", "a question of a merchant")
+    assert (ended.act, ended.after) == ("reconcile.done", audit.digest(found))
     assert len(ledger.lines_of(visit.id)) == 1
 
+    before = audit.head()
+    assert answer("settle", "--dry-run")["dry_run"] is True
+    assert audit.head() == before
     settled = linli("settle", "--json")
     assert settled.returncode == 0, settled.stderr
     assert json.loads(settled.stdout).keys() == {"accounts", "statements", "waiting", "failed"}
@@ -59,10 +55,10 @@ def test_reconcile_settle_and_export_do_what_they_say(tmp_path: Path) -> None:
     assert {entry.id for entry in ledger.entries_of(visit.id)} <= ids
 
 
-def test_what_an_operator_gets_wrong_is_one_line_and_exit_code_1() -> None:
-    """A date that is none; a run beside another; a database that is not there."""
+def test_what_an_operator_gets_wrong_is_one_line() -> None:
+    """A date that is none is wrong use; a run beside another, and a database that is not there, are trouble."""
     wrong = linli("reconcile", "--day", "yesterday")
-    assert (wrong.returncode, wrong.stdout) == (1, "")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
     assert "not a date" in wrong.stderr
     jobs.take_lease("settle", world.now(), 600)
     busy = linli("settle", "--json")
@@ -77,14 +73,11 @@ def test_what_an_operator_gets_wrong_is_one_line_and_exit_code_1() -> None:
 def test_beside_a_running_stack_it_takes_that_stacks_environment(tmp_path: Path) -> None:
     """What is set already wins; the rest comes from the stack's file."""
     (tmp_path / "env.json").write_text(json.dumps({"LINLI_STAGE": "other", "LINLI_FROM_STACK": "yes"}))
-    before = dict(os.environ)
-    try:
+    before = os.environ["LINLI_STAGE"]
+    with own_environment():
         os.environ["LINLI_DATA"] = str(tmp_path)
         cli.local_environment()
-        assert (os.environ["LINLI_STAGE"], os.environ["LINLI_FROM_STACK"]) == (before["LINLI_STAGE"], "yes")
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+        assert (os.environ["LINLI_STAGE"], os.environ["LINLI_FROM_STACK"]) == (before, "yes")
 
 
 def test_without_a_stack_it_says_how_to_start_one(tmp_path: Path) -> None:
@@ -92,11 +85,11 @@ def test_without_a_stack_it_says_how_to_start_one(tmp_path: Path) -> None:
     known = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "LINLI_"))}
     nowhere = {**known, "LINLI_DATA": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])}
     for arguments in (["settle", "--json"], ["reconcile"], ["export", "journal"]):
-        done = _run(arguments, nowhere)
+        done = run(arguments, nowhere)
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.splitlines() == [f"no stack is running with its data in {tmp_path}: run `make start`"]
-    assert _run(["settle", "--help"], nowhere).returncode == 0
-    assert _run(["--help"], nowhere).returncode == 0
+    assert run(["settle", "--help"], nowhere).returncode == 0
+    assert run(["--help"], nowhere).returncode == 0
 
 
 @pytest.mark.parametrize("until", ["2026-11-21", "2026-11-22"])
@@ -107,3 +100,38 @@ def test_an_export_of_no_time_at_all_is_refused(until: str, tmp_path: Path) -> N
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines() == [f"nothing to export: --since 2026-11-22 is not before --until {until}"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_settlement_says_what_the_real_one_does() -> None:
+    """The same statements with the same lines and amounts; the dry run leaves every table as it was."""
+    visit = build.booked()
+    visit.pay()
+    visit.until_start()
+    for act in ("check-in", "start", "finish"):
+        visit.staff_does(act)
+    world.advance(days=4)
+    before = engine.digest()
+    told = [row for row in answer("settle", "--dry-run")["items"] if row["merchant"] == visit.salon.merchant.id]
+    assert engine.digest() == before
+    assert answer("settle")["statements"] >= 1
+    (closed,) = tables.statements_of(visit.salon.merchant.id, (), None, 10).items
+    assert [(row["number"], row["lines"], row["net_minor"]) for row in told] == [
+        (closed.number, closed.line_count, closed.closing_minor)
+    ]
+
+
+def test_a_stage_that_does_not_exist_is_refused() -> None:
+    """And those that do are named."""
+    said = refusal("--stage", "production", "settle", code=2)
+    assert "'production' is no stage" in said
+    assert "staging, prod" in said
+
+
+def test_production_is_not_changed_unasked() -> None:
+    """Without a terminal to answer at, each command that changes something wants --yes."""
+    cloud = {"LINLI_STAGE": "prod", "LINLI_FILES_BUCKET": "a-bucket"}
+    commands = "settle, reconcile, outbox send, search build, rebuild projections, dead replay notify --all"
+    for arguments in (command.split() for command in commands.split(", ")):
+        with own_environment():
+            done = CliRunner(env=cloud).invoke(cli.app, arguments)
+        assert (done.exit_code, done.stdout, done.stderr) == (2, "", "this changes prod: say --yes\n")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import io
 import json
 import os
 import signal
@@ -128,7 +129,13 @@ def plain_errors(again: str = "run it again") -> Iterator[None]:
 def _service(error: Exception) -> str:
     """Which part of AWS did not do it, as far as the error says."""
     text = str(error)
-    for sign, name in (("sqs", "The queue"), ("s3", "The file store"), ("sts", "AWS"), ("credentials", "AWS")):
+    for sign, name in (
+        ("sqs", "The queue"),
+        ("queue", "The queue"),
+        ("s3", "The file store"),
+        ("sts", "AWS"),
+        ("credentials", "AWS"),
+    ):
         if sign in text.lower():
             return name
     return "The database"
@@ -143,6 +150,19 @@ def interruptible() -> None:
     signal.signal(signal.SIGTERM, interrupt)
 
 
+class _StandardError(io.TextIOBase):
+    """Whatever standard error is at the moment of writing: a progress bar puts its own in place for a while."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
+_ERRORS = _StandardError()
+
+
 def logs_to_people() -> None:
     """The functions log to standard output; here that belongs to the answer."""
     import logging
@@ -151,12 +171,12 @@ def logs_to_people() -> None:
 
     for handler in logging.getLogger(log.logger().name).handlers:
         if isinstance(handler, logging.StreamHandler):
-            handler.setStream(sys.stderr)
+            handler.setStream(_ERRORS)
 
 
 @contextlib.contextmanager
 def bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar for people, on standard error; told how much is done, of how much."""
+    """A progress bar for people who look at it, on standard error; told how much is done, of how much."""
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -164,7 +184,7 @@ def bar(title: str) -> Iterator[Callable[[int, int], None]]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=people, transient=True) as progress:
+    with Progress(*columns, console=people, transient=True, disable=not people.is_terminal) as progress:
         task = progress.add_task(title, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=max(done, total))
 

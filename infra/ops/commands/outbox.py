@@ -72,6 +72,8 @@ def send_news(
     """Send what has stood for more than a minute, without waiting for its turn. Consumers know a repeat."""
     from chalicelib.runtime import outbox
 
+    if not dry_run:
+        confirm("Send news again", yes)
     with plain_errors():
         ctx = context()
         found = list(outbox.standing())
@@ -80,7 +82,6 @@ def send_news(
     if dry_run:
         say_rows("Would be sent", [_row(item, ctx.now) for item in due + resting], as_json, dry_run=True)
         return
-    confirm(f"Send {len(due)} and wake {len(resting)}", yes)
     result = {"sent": 0, "woken": 0}
     subject = "outbox --all-resting" if all_resting else "outbox"
     with (
