@@ -13,6 +13,7 @@ import typer
 
 from infra.ops.commands import audit, dead, doctor, export, outbox, rebuild, search
 from infra.ops.commands.house import (
+    CLOUD_STAGES,
     MISUSE,
     AsJson,
     By,
@@ -58,16 +59,13 @@ def _choose_place(
     ] = None,
 ) -> None:
     """Operate Linli. Exit codes: 0 good, 1 trouble found, 2 wrong use."""
-    from infra.functions import STAGES
-
-    known = {each.name: each for each in STAGES}
     if "--help" in sys.argv:
         return
-    if stage in known:
-        cloud_environment(known[stage])
+    if stage in CLOUD_STAGES:
+        cloud_environment(stage)
         return
     if stage and os.environ.get("LINLI_STAGE") != stage:
-        stop(f"{stage!r} is no stage: choose one of {', '.join(known)}", MISUSE)
+        stop(f"{stage!r} is no stage: choose one of {', '.join(CLOUD_STAGES)}", MISUSE)
     local_environment()
     # Without either it would go looking for an AWS account.
     if not (os.environ.get("AWS_ENDPOINT_URL_DYNAMODB") or os.environ.get("LINLI_STAGE")):

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from beancount import loader
 from typer.testing import CliRunner
 
@@ -14,7 +19,9 @@ from chalicelib.ledger import service as ledger
 from chalicelib.reconciliation import model
 from chalicelib.runtime import audit, jobs
 from chalicelib.settlement import tables
+from infra.functions import STAGES
 from infra.ops import cli
+from infra.ops.commands import house
 from tests import engine, world
 from tests.builders import orders as build
 from tests.slices.commands import ANY, answer, linli, own_environment, refusal, run
@@ -41,30 +48,24 @@ def test_reconcile_settle_and_export_do_what_they_say(tmp_path: Path) -> None:
     before = audit.head()
     assert answer("settle", "--dry-run")["dry_run"] is True
     assert audit.head() == before
-    settled = linli("settle", "--json")
-    assert settled.returncode == 0, settled.stderr
-    assert json.loads(settled.stdout).keys() == {"accounts", "statements", "waiting", "failed"}
+    assert answer("settle").keys() == {"accounts", "statements", "waiting", "failed"}
 
     path = tmp_path / "journal.beancount"
-    exported = linli("export", "journal", "--since", today, "-o", str(path), "--json")
-    assert exported.returncode == 0, exported.stderr
+    exported = answer("export", "journal", "--since", today, "-o", str(path))
     directives, errors, _ = loader.load_file(str(path))
     assert errors == []
     ids = {found.meta["id"] for found in directives if "id" in found.meta}
-    assert len(ids) == json.loads(exported.stdout)["entries"]
+    assert len(ids) == exported["entries"]
     assert {entry.id for entry in ledger.entries_of(visit.id)} <= ids
 
 
 def test_what_an_operator_gets_wrong_is_one_line() -> None:
     """A date that is none is wrong use; a run beside another, and a database that is not there, are trouble."""
-    wrong = linli("reconcile", "--day", "yesterday")
-    assert (wrong.returncode, wrong.stdout) == (2, "")
-    assert "not a date" in wrong.stderr
+    assert "not a date" in refusal("reconcile", "--day", "yesterday", code=2)
     jobs.take_lease("settle", world.now(), 600)
-    busy = linli("settle", "--json")
+    busy = refusal("settle", "--json", code=1)
     jobs.end_lease("settle", world.now())
-    assert (busy.returncode, busy.stdout) == (1, "")
-    assert "job_running" in busy.stderr
+    assert busy.splitlines() == ["Already running. Another run of this job is under way. (job_running)"]
     gone = linli("settle", AWS_ENDPOINT_URL_DYNAMODB="http://127.0.0.1:9")
     assert gone.returncode == 1
     assert "Traceback" not in gone.stderr
@@ -84,7 +85,7 @@ def test_without_a_stack_it_says_how_to_start_one(tmp_path: Path) -> None:
     """Nothing configured and no stack: one line and exit code 2, and no look for anybody's AWS account. Help works."""
     known = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "LINLI_"))}
     nowhere = {**known, "LINLI_DATA": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])}
-    for arguments in (["settle", "--json"], ["reconcile"], ["export", "journal"]):
+    for arguments in (["settle", "--json"], ["export", "journal"]):
         done = run(arguments, nowhere)
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.splitlines() == [f"no stack is running with its data in {tmp_path}: run `make start`"]
@@ -96,9 +97,8 @@ def test_without_a_stack_it_says_how_to_start_one(tmp_path: Path) -> None:
 def test_an_export_of_no_time_at_all_is_refused(until: str, tmp_path: Path) -> None:
     """Its end must come after its beginning: one line, exit code 2, no file."""
     path = tmp_path / "journal.beancount"
-    done = linli("export", "journal", "--since", "2026-11-22", "--until", until, "-o", str(path))
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.splitlines() == [f"nothing to export: --since 2026-11-22 is not before --until {until}"]
+    said = refusal("export", "journal", "--since", "2026-11-22", "--until", until, "-o", str(path), code=2)
+    assert said.splitlines() == [f"nothing to export: --since 2026-11-22 is not before --until {until}"]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -128,10 +128,38 @@ def test_a_stage_that_does_not_exist_is_refused() -> None:
 
 
 def test_production_is_not_changed_unasked() -> None:
-    """Without a terminal to answer at, each command that changes something wants --yes."""
-    cloud = {"LINLI_STAGE": "prod", "LINLI_FILES_BUCKET": "a-bucket"}
-    commands = "settle, reconcile, outbox send, search build, rebuild projections, dead replay notify --all"
-    for arguments in (command.split() for command in commands.split(", ")):
-        with own_environment():
-            done = CliRunner(env=cloud).invoke(cli.app, arguments)
-        assert (done.exit_code, done.stdout, done.stderr) == (2, "", "this changes prod: say --yes\n")
+    """Without a terminal to answer at, a command that changes something wants --yes, before it looks at anything."""
+    with own_environment():
+        done = CliRunner(env={"LINLI_STAGE": "prod", "LINLI_FILES_BUCKET": "a-bucket"}).invoke(cli.app, ["settle"])
+    assert (done.exit_code, done.stdout, done.stderr) == (2, "", "this changes prod: say --yes\n")
+
+
+def test_every_command_that_changes_something_can_be_asked_and_named() -> None:
+    """Each that takes a reason for the audit log also takes who did it and --yes; each takes --json."""
+    commands = {name: {each.name for each in command.params} for name, command in _commands()}
+    assert {"settle", "reconcile", "dead replay", "outbox send", "rebuild projections"} <= set(commands)
+    for name, parameters in commands.items():
+        assert "as_json" in parameters, name
+        assert ("reason" in parameters) == ("yes" in parameters) == ("actor" in parameters), name
+
+
+def _commands() -> Iterator[tuple[str, Any]]:
+    group = typer.main.get_command(cli.app)
+    for name, command in group.commands.items():  # type: ignore[attr-defined]  # ours is a group
+        inner = getattr(command, "commands", None)
+        if inner is None:
+            yield name, command
+        for inner_name, inner_command in (inner or {}).items():
+            yield f"{name} {inner_name}", inner_command
+
+
+def test_the_stages_are_those_of_the_deployment() -> None:
+    """`linli` must name them before it may import what declares them."""
+    assert {stage.name for stage in STAGES} <= set(house.CLOUD_STAGES)
+
+
+def test_commands_load_nothing_that_reads_the_environment() -> None:
+    """Names of tables are made at import: a stage that is chosen later would work on another's."""
+    program = "import sys; from infra.ops import cli; print([n for n in sys.modules if n.startswith('chalicelib')])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

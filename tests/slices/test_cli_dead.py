@@ -19,7 +19,7 @@ from infra.local.processes import Children, free_ports
 from infra.local.resources import MAX_RECEIVES, create_queues
 from infra.ops import dead_letters
 from tests import world
-from tests.slices.commands import linli
+from tests.slices.commands import answer, refusal
 
 NOTIFY = resources.NOTIFY
 AT = Instant.parse("2026-11-22T10:00:00.000Z")
@@ -27,20 +27,13 @@ SECRET_NAME = "Wang Xiaomei, +8613912345678"
 
 
 class Queues:
-    """A queue engine with our queues, and `linli` beside it."""
+    """A queue engine with our queues."""
 
     def __init__(self, address: str) -> None:
-        self.address = address
         self.client = boto3.session.Session().client("sqs", endpoint_url=address, region_name="us-east-1")
         create_queues(self.client, [queue.full_name for queue in resources.QUEUES])
         self.source = self.client.get_queue_url(QueueName=NOTIFY.full_name)["QueueUrl"]
         self.dead = self.client.get_queue_url(QueueName=f"{NOTIFY.full_name}-dead")["QueueUrl"]
-
-    def linli(self, *arguments: str, code: int = 0) -> dict[str, Any]:
-        done = linli(*arguments, "--json", AWS_ENDPOINT_URL_SQS=self.address)
-        assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
-        found: dict[str, Any] = json.loads(done.stdout)
-        return found
 
     def bury(self, body: str) -> str:
         """A dead letter, put where the engine would have put it. Returns its message id."""
@@ -67,8 +60,12 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def queues(engine: str) -> Queues:
+def queues(engine: str, monkeypatch: pytest.MonkeyPatch) -> Queues:
+    """The functions' own client is made for that engine."""
     found = Queues(engine)
+    monkeypatch.setattr(resources, "_sqs", found.client)
+    monkeypatch.setattr(resources, "_urls", {})
+    monkeypatch.setattr(dead_letters, "WAIT_SECONDS", 0)  # one engine has one server to ask
     found.bodies(found.source)
     found.bodies(found.dead)
     return found
@@ -86,10 +83,10 @@ def test_what_fails_for_good_is_listed_and_shown_without_anybodys_data(queues: Q
     queues.client.send_message(QueueUrl=queues.source, MessageBody=news(order_id))
     for _ in range(MAX_RECEIVES + 1):
         queues.client.receive_message(QueueUrl=queues.source, VisibilityTimeout=0)
-    (letter,) = queues.linli("dead", "list", "notify", code=1)["items"]
+    (letter,) = answer("dead", "list", "notify", code=1)["items"]
     assert (letter["queue"], letter["event"]) == ("notify", "order.confirmed")
     assert order_id in letter["subject"]
-    shown = queues.linli("dead", "show", "notify", letter["message_id"])
+    shown = answer("dead", "show", "notify", letter["message_id"])
     assert (shown["order_id"], shown["name"]) == (order_id, "***")
     assert shown["receives"] >= MAX_RECEIVES
     assert "Xiaomei" not in json.dumps([letter, shown])
@@ -104,9 +101,9 @@ def test_one_letter_goes_back_and_the_others_stay(queues: Queues) -> None:
     """Of three, one by its id; a dry run before it changes nothing. The audit log says who did it."""
     bodies = [news() for _ in range(3)]
     chosen, *_ = [queues.bury(body) for body in bodies]
-    dry = queues.linli("dead", "replay", "notify", "--message-id", chosen, "--dry-run")
+    dry = answer("dead", "replay", "notify", "--message-id", chosen, "--dry-run")
     assert [row["message_id"] for row in dry["items"]] == [chosen]
-    done = queues.linli("dead", "replay", "notify", "--message-id", chosen, "--actor", "ada", "--reason", "fixed")
+    done = answer("dead", "replay", "notify", "--message-id", chosen, "--actor", "ada", "--reason", "fixed")
     assert done == {"queue": "notify", "replayed": 1, "left": 2, "missing": []}
     assert queues.bodies(queues.source) == [bodies[0]]
     assert queues.bodies(queues.dead) == sorted(bodies[1:])
@@ -120,19 +117,19 @@ def test_all_letters_go_back(queues: Queues) -> None:
     bodies = [news() for _ in range(25)] + ["no news at all"]
     for body in bodies:
         queues.bury(body)
-    assert len(queues.linli("dead", "list", "notify", code=1)["items"]) == 26
-    done = queues.linli("dead", "replay", "notify", "--all")
+    assert len(answer("dead", "list", "notify", code=1)["items"]) == 26
+    done = answer("dead", "replay", "notify", "--all")
     assert (done["replayed"], done["left"]) == (26, 0)
     assert queues.bodies(queues.source) == sorted(bodies)
-    assert queues.linli("dead", "list") == {"items": []}
+    assert answer("dead", "list") == {"items": []}
 
 
 def test_a_letter_that_is_not_there_is_said(queues: Queues) -> None:
     """The others go back all the same; the exit code is that of trouble."""
     there = queues.bury(news())
     asked = ["--message-id", there, "--message-id", "11111111-aaaa"]
-    assert queues.linli("dead", "replay", "notify", *asked, "--dry-run", code=1)["missing"] == ["11111111-aaaa"]
-    done = queues.linli("dead", "replay", "notify", *asked, code=1)
+    assert answer("dead", "replay", "notify", *asked, "--dry-run", code=1)["missing"] == ["11111111-aaaa"]
+    done = answer("dead", "replay", "notify", *asked, code=1)
     assert (done["replayed"], done["missing"]) == (1, ["11111111-aaaa"])
 
 
@@ -141,11 +138,10 @@ def test_without_a_queue_nothing_is_deleted(queues: Queues) -> None:
     body = news()
     queues.bury(body)
     queues.client.delete_queue(QueueUrl=queues.source)
-    done = linli("dead", "replay", "notify", "--all", "--json", AWS_ENDPOINT_URL_SQS=queues.address)
+    said = refusal("dead", "replay", "notify", "--all", code=1)
     create_queues(queues.client, [NOTIFY.full_name])
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("The queue cannot be used")
-    assert len(done.stderr.splitlines()) == 1
+    assert said.startswith("The queue cannot be used")
+    assert len(said.splitlines()) == 1
     assert queues.bodies(queues.dead) == [body]
 
 
@@ -163,9 +159,7 @@ def test_a_letter_in_hand_is_given_back_when_its_queue_goes() -> None:
 
 def test_a_queue_that_does_not_exist_is_wrong_use(queues: Queues) -> None:
     """As is a replay of nothing in particular."""
-    done = linli("dead", "list", "nobody", AWS_ENDPOINT_URL_SQS=queues.address)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "choose one of notify, refund" in done.stderr
-    assert linli("dead", "replay", "notify", AWS_ENDPOINT_URL_SQS=queues.address).returncode == 2
+    assert "choose one of notify, refund" in refusal("dead", "list", "nobody", code=2)
+    assert "--message-id or --all" in refusal("dead", "replay", "notify", code=2)
     with pytest.raises(KeyError):
         dead_letters.queue_named("nobody")

@@ -13,6 +13,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -34,7 +35,10 @@ if TYPE_CHECKING:
 GOOD, TROUBLE, MISUSE = 0, 1, 2
 LEASE_SECONDS = 900
 
+CLOUD_STAGES = ("dev", "staging", "prod")
+
 people = Console(stderr=True)
+_ROOT = Path(__file__).resolve().parents[3]
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 Day = Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="A day (UTC).")]
@@ -63,21 +67,35 @@ def local_environment() -> None:
 
 
 def cloud_stage() -> Stage | None:
-    """The stage in the cloud that this process works on; None for a local stack or a test's."""
+    """The stage in the cloud that this process works on; None for a local stack or a test's. Only once the environment
+    is chosen: what this imports reads it."""
     from infra.functions import STAGES
 
     return next((each for each in STAGES if each.name == os.environ.get("LINLI_STAGE")), None)
 
 
-def cloud_environment(stage: Stage) -> None:
+# Table names are made when a table's module is imported, and whatever tells the environment imports some: so a process
+# of its own is asked, and this one is still fresh when it is told.
+_ASK = """
+import json, sys
+from infra.functions import SETTINGS, STAGES
+print(json.dumps({each.name: {**SETTINGS, **each.settings()} for each in STAGES}.get(sys.argv[1])))
+"""
+
+
+def cloud_environment(stage: str) -> None:
     """What the stage's functions are told, over whatever was set: a table prefix that was left behind from somewhere
     else must not be mixed with it. The bucket of files carries the account's number, which only AWS knows."""
-    from infra.functions import SETTINGS
-
-    os.environ.update(SETTINGS | stage.settings())
+    bare = {name: value for name, value in os.environ.items() if not name.startswith("LINLI_")}
+    told: dict[str, str] | None = json.loads(
+        subprocess.check_output([sys.executable, "-c", _ASK, stage], cwd=_ROOT, env=bare, text=True)
+    )
+    if told is None:
+        stop(f"{stage!r} is no stage of this release", MISUSE)
+    os.environ.update(told)
     os.environ.setdefault("AWS_DEFAULT_REGION", os.environ.get("AWS_REGION", "us-east-1"))
     if "LINLI_FILES_BUCKET" not in os.environ:
-        os.environ["LINLI_FILES_BUCKET"] = f"{stage.prefix}files-{_account_number()}"
+        os.environ["LINLI_FILES_BUCKET"] = f"{told['LINLI_TABLE_PREFIX']}files-{_account_number()}"
 
 
 def _account_number() -> str:
@@ -111,13 +129,14 @@ def plain_errors(again: str = "run it again") -> Iterator[None]:
 
     from chalicelib.kernel.errors import Problem
     from chalicelib.runtime.settings import SettingsError
-    from chalicelib.web import problems
 
     try:
         yield
     except KeyboardInterrupt:
         stop(f"interrupted: {again}")
     except Problem as problem:
+        from chalicelib.web import problems
+
         title, detail = problems.catalogue("en")["problems"][problem.code]
         stop(f"{title}. {detail} ({problem.code})")
     except SettingsError as error:
