@@ -108,7 +108,8 @@ class Doctor:
 
     def _guards(self, table: Table) -> str:
         ttl = f", ttl on {table.ttl}" if table.ttl else ""
-        return f"keys and {len(table.indexes)} indexes as declared{ttl if self.stage else ''}"
+        indexes = "".join(f", index {name}" for name in sorted(table.indexes))
+        return f"as declared{indexes}{ttl if self.stage else ''}"
 
     def _table(self, table: Table) -> list[str]:
         client = dynamo.client()

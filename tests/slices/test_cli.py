@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -118,6 +119,33 @@ def test_a_dry_settlement_says_what_the_real_one_does() -> None:
     assert [(row["number"], row["lines"], row["net_minor"]) for row in told] == [
         (closed.number, closed.line_count, closed.closing_minor)
     ]
+
+
+def test_an_interrupted_job_gives_its_lease_back_and_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    """The audit log has its beginning and no end; the next run begins at once."""
+
+    def run(ctx: Any) -> dict[str, int]:
+        raise KeyboardInterrupt
+
+    hand = house.Hand("ada", "here", "a drill")
+    with pytest.raises(typer.Exit) as ended:
+        house.under_lease("a-drill", run, hand, again="run it again, it goes on")
+    assert ended.value.exit_code == 1
+    assert capsys.readouterr().err == "interrupted: run it again, it goes on\n"
+    assert list(audit.entries())[-1].act == "a-drill"
+    assert jobs.last_ok(["a-drill"]) == {}
+    assert house.under_lease("a-drill", lambda ctx: {"n": 1}, hand) == {"n": 1}
+
+
+def test_term_is_an_interruption() -> None:
+    """A terminal that is closed, a container that is stopped: the command ends as by Ctrl-C."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        house.interruptible()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_a_stage_that_does_not_exist_is_refused() -> None:

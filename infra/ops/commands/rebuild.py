@@ -16,6 +16,7 @@ from infra.ops.commands.house import (
     confirm,
     context,
     hand,
+    hint,
     plain_errors,
     say_rows,
 )
@@ -66,7 +67,10 @@ def rebuild_projections(
     ]
     left = sum(found.outcome != "repaired" for found in run.found)
     totals = {"entries": run.entries, "merchants": len(run.checked), "wrong": len(rows), "left": left}
-    say_rows("Projections that were wrong", rows, as_json, **totals, went_on=run.went_on, dry_run=dry_run)
+    if rows or as_json:
+        say_rows("Projections that were wrong", rows, as_json, **totals, went_on=run.went_on, dry_run=dry_run)
+    if not as_json:
+        hint(f"{run.entries} entries, {len(run.checked)} balances: {len(rows)} wrong, {left} left")
     raise typer.Exit(1 if left else 0)
 
 
