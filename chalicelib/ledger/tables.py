@@ -242,13 +242,13 @@ def put_mark(tx: Transaction, merchant_id: str, currency: str, before: PendingMa
 
 
 def balance_keys() -> Iterator[tuple[str, str]]:
-    """A63 (merchant, currency) of every row of balances, marks included: a scan, for operators' tools."""
+    """A93 (merchant, currency) of every row of balances, marks included: a scan, for operators' tools."""
     for row in BalanceRow.scan(consistent_read=True):
         yield row.pk, row.sk.partition("#")[0]
 
 
 def every_entry(after: tuple[str, str] | None = None) -> Iterator[Entry]:
-    """A62 the whole journal in the table's own order, from after (business id, `<event>#<n>`) on: a scan, for
+    """A92 the whole journal in the table's own order, from after (business id, `<event>#<n>`) on: a scan, for
     operators' tools. What is posted while it runs may be seen or not."""
     start = {"pk": {"S": after[0]}, "sk": {"S": after[1]}} if after else None
     for row in JournalRow.scan(last_evaluated_key=start):

@@ -329,7 +329,7 @@ def many(order_ids: Iterable[str]) -> list[Order]:
 
 
 def every_id() -> Iterator[str]:
-    """A64 the id of every order: a scan, for operators' tools."""
+    """A94 the id of every order: a scan, for operators' tools."""
     for row in OrderRow.scan(attributes_to_get=["pk", "sk"], consistent_read=True):
         yield f"ord_{row.pk}{row.sk}"
 

@@ -33,7 +33,7 @@ _TRIES = 16
 
 
 class AuditRow(Row):
-    """pk `log`, sk the sequence in twelve digits, from 1 on. A60."""
+    """pk `log`, sk the sequence in twelve digits, from 1 on. A90."""
 
     class Meta:
         table_name = table_name("audit")
@@ -192,7 +192,7 @@ def _entry(row: AuditRow) -> Entry:
 
 
 def head() -> Head:
-    """A60 the last entry, strongly."""
+    """A90 the last entry, strongly."""
     for row in AuditRow.query(LOG, scan_index_forward=False, page_size=1, consistent_read=True):
         if _PLACE.fullmatch(row.sk):  # what somebody put beside the sequence is for `failures` to find
             return Head(int(row.sk), row.hash)
@@ -200,7 +200,7 @@ def head() -> Head:
 
 
 def entries(since: Instant | None = None, until: Instant | None = None) -> Iterator[Entry]:
-    """A61 every entry of [since, until) in the order of the log, strongly. The log is short: it is read whole."""
+    """A91 every entry of [since, until) in the order of the log, strongly. The log is short: it is read whole."""
     for row in AuditRow.query(LOG, consistent_read=True):
         entry = _entry(row)
         if (since is None or since <= entry.at) and (until is None or entry.at < until):

@@ -9,11 +9,12 @@ from chalice.app import Blueprint
 
 from chalicelib.runtime import audit, entry
 from chalicelib.runtime.context import Context
+from chalicelib.runtime.schedules import SCHEDULES
 
 blueprint = Blueprint(__name__)
 
 
-@blueprint.schedule("cron(10 16 * * ? *)", name="anchor_audit")  # ten past midnight in Shanghai
+@blueprint.schedule(SCHEDULES["anchor_audit"], name="anchor_audit")
 @entry.schedule("anchor_audit", lease_seconds=60)
 def anchor_audit(ctx: Context) -> dict[str, Any]:
     """Writes the head of the audit log into the file store."""

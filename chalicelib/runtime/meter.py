@@ -30,6 +30,10 @@ class Meter:
             self.write_units += units
             self._split(entry)
 
+    def fields(self) -> dict[str, float]:
+        """What a log line says of it."""
+        return {"read_units": self.read_units, "write_units": self.write_units}
+
     def _split(self, entry: dict[str, Any]) -> None:
         table = entry["TableName"]
         self.by_table[table] += entry.get("Table", {}).get("CapacityUnits", 0.0)

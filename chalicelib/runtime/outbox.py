@@ -167,3 +167,15 @@ def _rest(row: OutboxRow) -> None:
     tx.put(OutboxRow(REST, row.sk, data=row.data, sends=row.sends))
     tx.delete(OutboxRow(row.pk, row.sk))
     tx.commit()
+
+
+def oldest() -> tuple[str, Instant] | None:
+    """A27: the id of the news that has stood longest, given up or not, and when it should have been handled: a minute
+    after it came to stand there. One row of each partition is read."""
+    found = []
+    for pk in (*map(str, range(SHARDS)), REST):
+        for row in OutboxRow.query(pk, limit=1):
+            ms, _, news_id = row.sk.partition("#")
+            found.append((Instant(int(ms) + GRACE_MS), news_id))
+    at, news_id = min(found, default=(None, ""))
+    return (news_id, at) if at is not None else None

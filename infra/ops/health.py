@@ -18,11 +18,11 @@ from chalicelib.kernel.instant import DAY_MS, MINUTE_MS
 from chalicelib.providers.secrets.names import SECRETS, Secret
 from chalicelib.runtime import audit, dynamo, jobs, log, outbox, resources
 from chalicelib.runtime.context import Context
+from chalicelib.runtime.schedules import longest_gap_seconds
 from chalicelib.runtime.settings import Settings
 from infra import declare
 from infra.declare import Stack, Table
 from infra.functions import Stage
-from infra.local import schedules
 from infra.ops import dead_letters
 
 GREEN, YELLOW, RED = "green", "yellow", "red"
@@ -206,7 +206,7 @@ class Doctor:
                 yield Check("schedules", function.name, YELLOW, f"has not run yet; {function.schedule}")
                 continue
             age_seconds = max(0, self.ctx.now.since(ok) // 1000)
-            gap = gap_seconds(function.schedule)
+            gap = longest_gap_seconds(function.schedule)
             late = age_seconds > gap + gap // 2 + 60
             says = f"last ended well {age_seconds} s ago, at most {gap} s lie between two runs"
             yield Check("schedules", function.name, RED if late else GREEN, says)
@@ -281,18 +281,6 @@ def worst(checks: Iterable[Check]) -> str:
     """Red before yellow before green."""
     found = {check.status for check in checks}
     return next((status for status in (RED, YELLOW) if status in found), GREEN)
-
-
-def gap_seconds(expression: str) -> int:
-    """The longest time between two runs; a cron expression counts as hourly or daily.
-
-    >>> gap_seconds("rate(5 minutes)"), gap_seconds("cron(0 18 * * ? *)"), gap_seconds("cron(5 * * * ? *)")
-    (300, 86400, 3600)
-    """
-    found = schedules.parse(expression)
-    if isinstance(found, schedules.Every):
-        return found.seconds
-    return 3600 if len(found.hours) == 24 else 86_400
 
 
 def _keys(told: dict[str, Any]) -> object:

@@ -171,6 +171,16 @@ def test_alone_anchor_audit() -> None:
     assert run_alone("anchor_audit", scheduled())["anchored"] == 0
 
 
+def test_alone_watch() -> None:
+    """A refund that is owed is noted by its order, and the run remembers up to where it has read."""
+    visit = paid()
+    visit.cancel()
+    said = run_alone("watch", scheduled())
+    assert said["RefundPayableSeconds"] >= 0
+    assert [row["a"]["N"] for row in rows("insights", visit.id)] == ["12800"]
+    assert rows("insights", '"watch"')
+
+
 @pytest.fixture
 def sqs(tmp_path: Path) -> Iterator[str]:
     """The address of a real queue engine."""

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TextIO, cast
 
 import typer
 from rich.console import Console
@@ -78,8 +78,11 @@ def cloud_stage() -> Stage | None:
 # of its own is asked, and this one is still fresh when it is told.
 _ASK = """
 import json, sys
+from chalicelib.providers.secrets.names import NAMES
+from chalicelib.web.application import OPERATOR
 from infra.functions import SETTINGS, STAGES
-print(json.dumps({each.name: {**SETTINGS, **each.settings()} for each in STAGES}.get(sys.argv[1])))
+told = {each.name: {**SETTINGS, **each.settings(OPERATOR)} for each in STAGES}.get(sys.argv[1])
+print(json.dumps(told and {**told, "LINLI_SECRET_NAMES": ",".join(sorted(NAMES))}))
 """
 
 
@@ -93,6 +96,7 @@ def cloud_environment(stage: str) -> None:
     if told is None:
         stop(f"{stage!r} is no stage of this release", MISUSE)
     os.environ.update(told)
+    del os.environ["LINLI_SURFACE"]  # an operator sees the whole stage
     os.environ.setdefault("AWS_DEFAULT_REGION", os.environ.get("AWS_REGION", "us-east-1"))
     if "LINLI_FILES_BUCKET" not in os.environ:
         os.environ["LINLI_FILES_BUCKET"] = f"{told['LINLI_TABLE_PREFIX']}files-{_account_number()}"
@@ -179,18 +183,14 @@ class _StandardError(io.TextIOBase):
         sys.stderr.flush()
 
 
-_ERRORS = _StandardError()
+_ERRORS = cast(TextIO, _StandardError())
 
 
 def logs_to_people() -> None:
     """The functions log to standard output; here that belongs to the answer."""
-    import logging
-
     from chalicelib.runtime import log
 
-    for handler in logging.getLogger(log.logger().name).handlers:
-        if isinstance(handler, logging.StreamHandler):
-            handler.setStream(_ERRORS)
+    log.send_to(_ERRORS)
 
 
 @contextlib.contextmanager
