@@ -7,7 +7,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any
+from datetime import date
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -28,6 +29,7 @@ from infra.ops.commands.house import (
     data_directory,
     date_of,
     hand,
+    instant_of,
     interruptible,
     local_environment,
     plain_errors,
@@ -36,6 +38,9 @@ from infra.ops.commands.house import (
     stop,
     under_lease,
 )
+
+if TYPE_CHECKING:
+    from chalicelib.kernel.instant import Instant
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -111,28 +116,62 @@ def settle(
 @app.command()
 def reconcile(
     day: Day = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="INSTANT", help="After a restore: replay the provider's facts since then."),
+    ] = None,
+    give_back: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PAYMENT", help="With --since: refund this payment without an order, or `all` of them."),
+    ] = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
     yes: Yes = False,
     actor: By = "",
     reason: Why = "",
 ) -> None:
-    """Match our books with the provider's lines, since the last run or for one day."""
-    from chalicelib.reconciliation import service
-
-    only = date_of(day) if day else None
+    """Match our books with the provider's lines, since the last run or for one day; or catch up after a restore. Exit
+    code 1 while a difference is open, or after a restore while a fault is left."""
+    if since is None:
+        if give_back:
+            stop("--give-back needs --since", MISUSE)
+        act = _matching(date_of(day) if day else None, dry_run)
+        title, doing, subject, trouble = "Reconciliation", "Matching provider days", day or "days", "differences"
+    else:
+        if day:
+            stop("--since and --day do not go together", MISUSE)
+        act = _replaying(instant_of(since), give_back or [], dry_run)
+        title, doing, trouble = f"Facts since {since}", "Replaying facts", "faults"
+        subject = " ".join([f"since {since}", *(f"give back {payment}" for payment in give_back or ())])
     if not dry_run:
-        confirm("Book fees and keep differences", yes)
-    with bar("Matching provider days") as progress:
+        confirm("Book what the provider tells", yes)
+    with bar(doing) as progress:
+        run: Callable[[Any], dict[str, int]] = lambda ctx: act(ctx, progress)  # noqa: E731
         if dry_run:
             with plain_errors():
-                done: dict[str, Any] = {**service.preview(context(), only, progress), "dry_run": True}
+                done: dict[str, Any] = {**run(context()), "dry_run": True}
         else:
-            run: Callable[[Any], dict[str, int]] = lambda ctx: service.reconcile(ctx, only, progress)  # noqa: E731
-            again = "run it again, days that are done change nothing"
-            done = {**under_lease(service.JOB, run, hand(actor, reason), whole=only is None, again=again)}
-    say("Reconciliation", done, as_json)
-    raise typer.Exit(1 if done["differences"] else 0)
+            again = "run it again, what is done changes nothing"
+            whole = day is None
+            done = {**under_lease("reconcile", run, hand(actor, reason), subject=subject, whole=whole, again=again)}
+    say(title, done, as_json)
+    raise typer.Exit(1 if done[trouble] else 0)
+
+
+Act = Callable[[Any, Callable[[int, int], None]], dict[str, int]]
+
+
+def _matching(only: date | None, dry_run: bool) -> Act:
+    from chalicelib.reconciliation import service
+
+    chosen = service.preview if dry_run else service.reconcile
+    return lambda ctx, progress: chosen(ctx, only, progress)
+
+
+def _replaying(instant: Instant, give_back: list[str], dry_run: bool) -> Act:
+    from chalicelib.reconciliation import restore
+
+    return lambda ctx, progress: restore.since(ctx, instant, dry_run=dry_run, give_back=give_back, progress=progress)
 
 
 def main() -> None:

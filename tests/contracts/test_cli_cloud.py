@@ -98,3 +98,10 @@ def test_a_command_works_on_the_stage_and_leaves_its_trace_there(cloud: dict[str
     code, found = linli(cloud, "audit", "verify")
     assert (code, found["items"]) == (0, [])
     assert (found["audit_entries"], found["anchors"]) == (2, 0)
+
+
+def test_restored_tables_have_a_prefix_of_their_own(cloud: dict[str, str]) -> None:
+    """One that begins as the stage's does is chosen on purpose; any other, as in the tests above, was left behind."""
+    _, found = linli(cloud | {"LINLI_TABLE_PREFIX": f"{STAGING.prefix}r1122-"}, "doctor")
+    names = {check["name"] for check in found["checks"] if check["area"] == "tables"}
+    assert names == {f"{STAGING.prefix}r1122-{table.short}" for table in declare.tables()}

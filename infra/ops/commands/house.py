@@ -88,18 +88,22 @@ print(json.dumps(told and {**told, "LINLI_SECRET_NAMES": ",".join(sorted(NAMES))
 
 def cloud_environment(stage: str) -> None:
     """What the stage's functions are told, over whatever was set: a table prefix that was left behind from somewhere
-    else must not be mixed with it. The bucket of files carries the account's number, which only AWS knows."""
+    else must not be mixed with it. One that begins as the stage's does is chosen on purpose: tables that were restored
+    have another. The bucket of files carries the account's number, which only AWS knows."""
     bare = {name: value for name, value in os.environ.items() if not name.startswith("LINLI_")}
     told: dict[str, str] | None = json.loads(
         subprocess.check_output([sys.executable, "-c", _ASK, stage], cwd=_ROOT, env=bare, text=True)
     )
     if told is None:
         stop(f"{stage!r} is no stage of this release", MISUSE)
+    own_prefix = told["LINLI_TABLE_PREFIX"]
+    if os.environ.get("LINLI_TABLE_PREFIX", "").startswith(own_prefix):
+        del told["LINLI_TABLE_PREFIX"]
     os.environ.update(told)
     del os.environ["LINLI_SURFACE"]  # an operator sees the whole stage
     os.environ.setdefault("AWS_DEFAULT_REGION", os.environ.get("AWS_REGION", "us-east-1"))
     if "LINLI_FILES_BUCKET" not in os.environ:
-        os.environ["LINLI_FILES_BUCKET"] = f"{told['LINLI_TABLE_PREFIX']}files-{_account_number()}"
+        os.environ["LINLI_FILES_BUCKET"] = f"{own_prefix}files-{_account_number()}"
 
 
 def _account_number() -> str:
@@ -243,6 +247,15 @@ def date_of(text: str) -> date:
         stop(f"{text!r} is not a date like 2026-11-22", MISUSE)
 
 
+def instant_of(text: str) -> Instant:
+    from chalicelib.kernel.instant import Instant
+
+    try:
+        return Instant.parse(text)
+    except ValueError:
+        stop(f"{text!r} is not an instant like 2026-11-22T10:00:00Z", MISUSE)
+
+
 def window(since: str | None, until: str | None) -> tuple[Instant | None, Instant | None]:
     """[since, until) by UTC day."""
     from chalicelib.reconciliation.model import day_start
@@ -340,16 +353,23 @@ def context() -> Context:
 
 
 def under_lease(
-    job: str, run: Callable[[Any], dict[str, int]], who: Hand, *, whole: bool = True, again: str = "run it again"
+    job: str,
+    run: Callable[[Any], dict[str, int]],
+    who: Hand,
+    *,
+    subject: str = "job",
+    whole: bool = True,
+    again: str = "run it again",
 ) -> dict[str, int]:
-    """Runs a job as its schedule would, and never beside it."""
+    """Runs a job as its schedule would, and never beside it. `subject` is what of it, for the audit log; `whole` says
+    that the schedule need not do it any more."""
     from chalicelib.runtime import jobs
 
     with plain_errors(again):
         ctx = context()
         jobs.take_lease(job, ctx.now, LEASE_SECONDS)
         try:
-            with audited(job, "job", who) as note:
+            with audited(job, subject, who) as note:
                 done = run(ctx)
                 note(done)
         finally:
