@@ -23,6 +23,7 @@ app = App(
         "chalicelib.notifications.handlers",
         "chalicelib.orders.handlers",
         "chalicelib.reconciliation.handlers",
+        "chalicelib.runtime.audit_handlers",
         "chalicelib.runtime.handlers",
         "chalicelib.settlement.handlers",
     ),

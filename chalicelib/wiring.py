@@ -6,7 +6,7 @@ from functools import cached_property, lru_cache
 from importlib import import_module
 from typing import Any
 
-from chalicelib.providers.ports import PaymentProvider, Secrets, SmsSender, WechatLogin
+from chalicelib.providers.ports import FileStore, PaymentProvider, Secrets, SmsSender, WechatLogin
 from chalicelib.runtime.settings import SettingsError, settings
 
 
@@ -39,6 +39,11 @@ class Adapters:
     @cached_property
     def wechat_login(self) -> WechatLogin:
         adapter: WechatLogin = _load(settings().wechat_login, self.secrets)
+        return adapter
+
+    @cached_property
+    def files(self) -> FileStore:
+        adapter: FileStore = _load(settings().files, settings().files_bucket)
         return adapter
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from infra import alarms
 from infra.declare import Queue, Stack, Table
 from infra.functions import Stage
-from infra.names import OWN, STAGE_PARAMETER, dead_letter_id, queue_id, table_id
+from infra.names import FILES_BUCKET, STAGE_PARAMETER, dead_letter_id, queue_id, table_id
 from infra.storage import bucket, kept
 
 DAY_SECONDS = 86_400
@@ -27,7 +27,7 @@ def template(stack: Stack, stage: Stage) -> dict[str, Any]:
         resources[table_id(table.short)] = _table(table, stage)
     for queue in stack.queues:
         resources |= _queue(queue, stage)
-    name = {"Fn::Sub": f"{OWN}files-${{AWS::AccountId}}"}
+    name = {"Fn::Sub": FILES_BUCKET}
     resources |= bucket(FILES_ID, name, guarded=stage.guarded, old_versions_days=90 if stage.guarded else 7)
     made: dict[str, Any] = {
         "AWSTemplateFormatVersion": "2010-09-09",

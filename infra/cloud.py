@@ -15,6 +15,7 @@ from infra import gateway, policies
 from infra.declare import Function, Stack
 from infra.functions import Stage, size_of
 from infra.names import (
+    FILES_BUCKET,
     PUBLIC_URL_PARAMETER,
     STAGE_PARAMETER,
     TABLE_PREFIX_PARAMETER,
@@ -70,6 +71,8 @@ def _function(function: Function, stack: Stack, stage: Stage) -> dict[str, Resou
     names = policies.secret_names(function)
     if names:
         variables["LINLI_SECRET_NAMES"] = ",".join(names)
+    if "files" in policies.ports_of(function):
+        variables["LINLI_FILES_BUCKET"] = {"Fn::Sub": FILES_BUCKET}
     properties: dict[str, Any] = {
         # Named, so that its policy can name its log group before either exists, and alarms can name it.
         "FunctionName": stage.prefix + function_name(function),

@@ -19,6 +19,10 @@ OWN = f"{APP}-${{{STAGE_PARAMETER}}}-"
 """What stands before the name of every queue, function and bucket, as `Fn::Sub` writes it."""
 
 
+FILES_BUCKET = f"{OWN}files-${{AWS::AccountId}}"
+"""The bucket of the file store, as `Fn::Sub` writes it; buckets share one name space with the whole world."""
+
+
 def prefix(stage: str) -> str:
     """What stands before every name of a stage.
 

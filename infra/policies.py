@@ -2,9 +2,9 @@
 so one file serves every stage, and nothing is granted that the stage does not have.
 
 What a function reaches is over-estimated (a module counts with all it imports), never under-estimated: a table that
-is missing here would be missed in the cloud only. Two things have no name that a policy could use, and they are the
-only stars: a log stream, which Lambda names, and a telephone number, which is no resource; for that one, all topics
-are left out instead.
+is missing here would be missed in the cloud only. Three things have no name that a policy could use, and they are the
+only stars: a log stream, which Lambda names, a file under a prefix, which its day names, and a telephone number, which
+is no resource; for that one, all topics are left out instead.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from chalicelib.providers.secrets.names import NAMES
 from chalicelib.runtime import resources
 from infra.declare import API, Function, Stack, Table, route_modules
 from infra.imports import reached_from, tree_of
-from infra.names import APP, OWN, STAGE_PARAMETER, TABLE_PREFIX_PARAMETER, camel, function_name
+from infra.names import APP, FILES_BUCKET, OWN, STAGE_PARAMETER, TABLE_PREFIX_PARAMETER, camel, function_name
 
 # `entry` stands around every handler and `wiring` finds adapters; what they need is said by kind and by port, below.
 _NOT_FOLLOWED = frozenset({"chalicelib.runtime.entry", "chalicelib.wiring"})
@@ -29,7 +29,12 @@ _HEALTH = "chalicelib.runtime.health"
 _READ = ("BatchGetItem", "GetItem", "Query")
 _WRITE = ("ConditionCheckItem", "DeleteItem", "PutItem", "UpdateItem")
 # What has been posted stays as it is: nothing that runs may change or remove an entry.
-APPEND_ONLY = {"ledger_journal": ("GetItem", "PutItem", "Query")}
+APPEND_ONLY = {
+    "ledger_journal": ("GetItem", "PutItem", "Query"),
+    "audit": ("ConditionCheckItem", "GetItem", "PutItem", "Query"),
+}
+FILES_PREFIX = "audit/"
+"""What of the file store functions may read and add to; nothing of it may be removed by any of them."""
 
 Statement = dict[str, Any]
 
@@ -46,6 +51,10 @@ def policy(function: Function, stack: Stack) -> dict[str, Any]:
     if names:
         paths = [_arn("ssm", f"parameter/{APP}/${{{STAGE_PARAMETER}}}/{name}") for name in names]
         statements.append(_allow("Secrets", ["ssm:GetParameters"], paths))
+    if "files" in _ports_of(reached):
+        # A bucket's name is the world's, so its ARN has neither region nor account.
+        kept = {"Fn::Sub": f"arn:${{AWS::Partition}}:s3:::{FILES_BUCKET}/{FILES_PREFIX}*"}
+        statements.append(_allow("Files", ["s3:GetObject", "s3:PutObject"], kept))
     if "sms" in _ports_of(reached):
         topics = _arn("sns", "*")
         statements.append({"Sid": "Sms", "Effect": "Allow", "Action": ["sns:Publish"], "NotResource": topics})
@@ -141,6 +150,11 @@ def ports_used(module: str) -> set[str]:
 
 def _ports_of(reached: frozenset[str] | set[str]) -> set[str]:
     return {port for module in reached for port in ports_used(module)}
+
+
+def ports_of(function: Function) -> set[str]:
+    """The ports that a function can come to."""
+    return _ports_of(reach(function))
 
 
 def secret_names(function: Function) -> list[str]:

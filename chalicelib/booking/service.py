@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -250,11 +250,13 @@ def note_day(ctx: Context, page: ShopPage, day: date) -> None:
             return
 
 
-def repair_notes(ctx: Context) -> int:
+def repair_notes(ctx: Context, progress: Callable[[int, int], None] | None = None) -> int:
     """Looks again at every noted day from today on, and corrects notes that a crash left behind. Returns how many days
-    of shops it looked at; a shop that is not open to the public is left alone."""
-    count = 0
-    for city in catalog.cities(ctx):
+    of shops it looked at; a shop that is not open to the public is left alone. `progress` is told after each day how
+    many are done, of how many."""
+    count = done = 0
+    cities = catalog.cities(ctx)
+    for city in cities:
         today = ctx.now.local_date(city.zone)
         for ahead in range(MAX_HORIZON_DAYS + 1):
             day = today + timedelta(days=ahead)
@@ -262,6 +264,9 @@ def repair_notes(ctx: Context) -> int:
                 with suppress(ShopNotFound):
                     note_day(ctx, catalog.shop_page(ctx, shop_id), day)
                     count += 1
+            done += 1
+            if progress:
+                progress(done, len(cities) * (MAX_HORIZON_DAYS + 1))
     return count
 
 

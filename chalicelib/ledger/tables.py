@@ -12,7 +12,7 @@ from pynamodb.attributes import UnicodeAttribute
 from pynamodb.indexes import AllProjection, GlobalSecondaryIndex
 
 from chalicelib.kernel.instant import Instant
-from chalicelib.ledger.balances import MerchantBalance, PendingMark, ProviderLine
+from chalicelib.ledger.balances import BalanceMoved, Counted, MerchantBalance, PendingMark, ProviderLine
 from chalicelib.ledger.entries import BalanceInsufficient, Entry, EntryConflict, Leg, same_post
 from chalicelib.runtime.dynamo import IntegerAttribute, PackedAttribute, Row, query_all, table_name
 from chalicelib.runtime.settings import settings
@@ -63,7 +63,8 @@ class JournalRow(Row):
 
 
 class BalanceRow(Row):
-    """pk merchant, sk currency: guarded amounts. sk `<currency>#pending`: the mark up to which pending is summed."""
+    """pk merchant, sk currency: guarded amounts, and how many entries have moved them, which is how a look from outside
+    knows that it has seen every one. sk `<currency>#pending`: the mark up to which pending is summed."""
 
     class Meta:
         table_name = table_name("ledger_balances")
@@ -72,6 +73,7 @@ class BalanceRow(Row):
     withdrawing = IntegerAttribute(attr_name="wd", null=True)
     reserve = IntegerAttribute(attr_name="rs", null=True)
     owed = IntegerAttribute(attr_name="ow", null=True)
+    entries = IntegerAttribute(attr_name="n", null=True)
     pending = IntegerAttribute(attr_name="pe", null=True)
     until = IntegerAttribute(attr_name="u", null=True)
 
@@ -201,10 +203,61 @@ def balances(merchant_id: str) -> list[MerchantBalance]:
 
 
 def add_available(tx: Transaction, merchant_id: str, currency: str, amount_minor: int) -> None:
-    """Guarded: what is taken must be there, BalanceInsufficient otherwise."""
-    actions = [BalanceRow.available.set((BalanceRow.available | 0) + amount_minor)]
+    """Guarded: what is taken must be there, BalanceInsufficient otherwise. Counts the entry that it stands beside."""
+    actions = [
+        BalanceRow.available.set((BalanceRow.available | 0) + amount_minor),
+        BalanceRow.entries.set((BalanceRow.entries | 0) + 1),
+    ]
     guard = BalanceRow.available >= -amount_minor if amount_minor < 0 else None
     tx.update(BalanceRow(merchant_id, currency), actions, guard, BalanceInsufficient() if guard is not None else None)
+
+
+def counted(merchant_id: str, currency: str) -> Counted:
+    """A22b the guarded amounts with the count of entries behind them, strongly consistent."""
+    for row in BalanceRow.query(merchant_id, BalanceRow.sk == currency, consistent_read=True):
+        amounts = (row.available or 0, row.withdrawing or 0, row.reserve or 0, row.owed or 0)
+        return Counted(MerchantBalance(merchant_id, currency, *amounts), row.entries or 0)
+    return Counted(MerchantBalance(merchant_id, currency), 0)
+
+
+def put_counted(tx: Transaction, before: Counted, after: Counted) -> None:
+    """From what was read to what is right; BalanceMoved when the row is not what was read any more."""
+    row = BalanceRow(before.balance.merchant_id, before.balance.currency)
+    was, becomes = before.by_name(), after.by_name()
+    unmoved = None
+    for name, amount in was.items():
+        same = getattr(BalanceRow, name) == amount
+        if amount == 0:
+            same = same | getattr(BalanceRow, name).does_not_exist()
+        unmoved = same if unmoved is None else unmoved & same
+    actions = [getattr(BalanceRow, name).set(amount) for name, amount in becomes.items()]
+    tx.update(row, actions, unmoved, BalanceMoved())
+
+
+def put_mark(tx: Transaction, merchant_id: str, currency: str, before: PendingMark, after: PendingMark) -> None:
+    """Another sum at the same mark; BalanceMoved when the mark is not what was read any more."""
+    row = BalanceRow(merchant_id, f"{currency}#pending", pending=after.amount_minor, until=after.until.ms)
+    unmoved = (BalanceRow.until == before.until.ms) & (BalanceRow.pending == before.amount_minor)
+    tx.put(row, unmoved, BalanceMoved())
+
+
+def balance_keys() -> Iterator[tuple[str, str]]:
+    """A93 (merchant, currency) of every row of balances, marks included: a scan, for operators' tools."""
+    for row in BalanceRow.scan(consistent_read=True):
+        yield row.pk, row.sk.partition("#")[0]
+
+
+def every_entry(after: tuple[str, str] | None = None) -> Iterator[Entry]:
+    """A92 the whole journal in the table's own order, from after (business id, `<event>#<n>`) on: a scan, for
+    operators' tools. What is posted while it runs may be seen or not."""
+    start = {"pk": {"S": after[0]}, "sk": {"S": after[1]}} if after else None
+    for row in JournalRow.scan(last_evaluated_key=start):
+        yield _entry(row)
+
+
+def about_how_many() -> int:
+    """How many entries the journal has, as the engine last counted (hours ago, in the cloud)."""
+    return int(JournalRow.describe_table()["ItemCount"])
 
 
 def pending_mark(merchant_id: str, currency: str) -> PendingMark:

@@ -6,7 +6,7 @@ Placing stands in `placing`, money in `paying`, ends in `ending`; every write go
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from chalicelib.catalog import service as catalog
@@ -21,6 +21,8 @@ from chalicelib.orders.changes import Change
 from chalicelib.orders.model import ORDER, TABS, CancelQuote, CancelTooLate, Order, cancel_quote, proof_of, tab
 from chalicelib.providers.ports import SUCCEEDED
 from chalicelib.runtime.context import Context
+
+_READINGS = 5  # of a row and its entries, until no write came between
 
 
 def own(ctx: Context, order_id: str) -> Order:
@@ -99,6 +101,27 @@ def serve(ctx: Context, order_id: str, fulfilment_state: str, event: str, expect
 def prove(order: Order) -> ledger.Proof:
     """Whether the order's books agree with the provider's facts and with the decision computed anew."""
     return proof_of(order, ledger_service.entries_of(order.id))
+
+
+def every_id() -> Iterator[str]:
+    """The id of every order, in no order of time: for operators' tools."""
+    return tables.every_id()
+
+
+def faults(order_id: str) -> list[str]:
+    """What is wrong with an order's books, in words that name the entry; empty when its chain and its proof hold and
+    its row names the head of the chain. Row and entries are read as they stood together, also while the order moves."""
+    for _ in range(_READINGS):
+        order = tables.order(order_id)
+        entries = ledger_service.entries_of(order_id)
+        again = tables.order(order_id)
+        if order is None and again is None:
+            return [*ledger.chain_failures(entries), *(f"{entry.id}: there is no such order" for entry in entries[:1])]
+        if order is not None and again is not None and order.version == again.version:
+            proof = proof_of(order, entries)
+            head = [] if proof.hash == order.last_hash else ["the order's row names another head of the chain"]
+            return [*proof.failures, *head]
+    return ["it moved during every reading: look again"]
 
 
 @dataclass(frozen=True)

@@ -330,6 +330,12 @@ def many(order_ids: Iterable[str]) -> list[Order]:
     return [found[order_id] for order_id in wanted if order_id in found]
 
 
+def every_id() -> Iterator[str]:
+    """A94 the id of every order: a scan, for operators' tools."""
+    for row in OrderRow.scan(attributes_to_get=["pk", "sk"], consistent_read=True):
+        yield f"ord_{row.pk}{row.sk}"
+
+
 def everything(touched_since: Instant) -> Iterator[Order]:
     """A73: every order to which something has happened since an instant, in no order; a strong scan."""
     for row in OrderRow.scan(consistent_read=True):

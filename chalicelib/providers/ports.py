@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -193,6 +194,34 @@ class MethodRefused(Problem):
     status, code = 422, "method_unavailable"
 
 
+_KEY = re.compile(r"[a-z0-9][a-z0-9._=-]*(/[a-z0-9][a-z0-9._=-]*)*", re.ASCII)
+
+
+def checked_key(key: str) -> str:
+    """The key, which is a path of plain parts that leads nowhere else. Raises ValueError for any other text.
+
+    >>> checked_key("audit/anchors/2026-11-22.json")
+    'audit/anchors/2026-11-22.json'
+    """
+    if not _KEY.fullmatch(key) or len(key) > 200:
+        raise ValueError(f"not the key of a file: {key!r}")
+    return key
+
+
+class FileStore(Protocol):
+    """Files that are written once and never changed, by key; see `checked_key`."""
+
+    def put_new(self, key: str, content: bytes) -> bool:
+        """Stores a file under a key that is free, whole or not at all. False, and nothing is changed, when the key is
+        taken. A caller that does not know whether it was its own write reads it back. Raises ProviderUnavailable."""
+
+    def get(self, key: str) -> bytes:
+        """Raises KeyError when there is none, or ProviderUnavailable."""
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """The keys that begin with this text, in order. Raises ProviderUnavailable."""
+
+
 class Ports(Protocol):
     @property
     def secrets(self) -> Secrets: ...
@@ -202,3 +231,5 @@ class Ports(Protocol):
     def payments(self) -> PaymentProvider: ...
     @property
     def wechat_login(self) -> WechatLogin: ...
+    @property
+    def files(self) -> FileStore: ...

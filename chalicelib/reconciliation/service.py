@@ -92,6 +92,27 @@ def reconcile(ctx: Context, only: date | None = None, progress: Progress | None 
     }
 
 
+def preview(ctx: Context, only: date | None = None, progress: Progress | None = None) -> dict[str, int]:
+    """What `reconcile` would find now, by the same names; writes nothing, so the provider's balance is not compared.
+    Raises ProviderUnavailable."""
+    days = {only} if only else _days(ctx, dict(jobs.cursor(JOB)), provider_day(ctx.now))
+    found = {"days": len(days), "matched": 0, "in_flight": 0, "differences": 0, "fees_posted": 0}
+    done = 0
+    for group in spans(days):
+        result = _match(ctx, group, Seen())
+        kept = ledger.kept_lines([(one.ours.order_id, one.theirs.line_id) for one in result.matched])
+        unlike = fee_differences(result.matched, kept)
+        fresh = [one for one in result.matched if one.theirs.line_id not in kept]
+        found["matched"] += len(result.matched) - len(unlike)
+        found["in_flight"] += len(result.in_flight)
+        found["differences"] += len(result.differences) + len(unlike)
+        found["fees_posted"] += sum(one.theirs.fee.amount_minor != 0 for one in fresh)
+        done += len(group)
+        if progress:
+            progress(done, len(days))
+    return found
+
+
 def _lag_ms(ctx: Context) -> int:
     return ctx.settings.provider_lag_seconds * SECOND_MS
 

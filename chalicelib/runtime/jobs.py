@@ -29,6 +29,12 @@ class LeaseTaken(Conflict):
     code = "job_running"
 
 
+class CursorMoved(Conflict):
+    """A run of the job has moved its cursor since it was read."""
+
+    code = "cursor_moved"
+
+
 def take_lease(job: str, now: Instant, seconds: int) -> None:
     """Raises LeaseTaken while another run holds it. It ends by itself after `seconds`."""
     tx = Transaction()
@@ -49,6 +55,17 @@ def cursor(job: str) -> dict[str, int | str]:
 
 def save_cursor(job: str, value: dict[str, int | str]) -> None:
     JobRow(job, "cursor", value=value).save()
+
+
+def repair_cursor(tx: Transaction, job: str, before: dict[str, int | str], after: dict[str, int | str]) -> None:
+    """Replaces a cursor that still is what it was; CursorMoved otherwise. Only under the job's lease: a run that had
+    read the old one would write it back."""
+    tx.put(JobRow(job, "cursor", value=after), JobRow.value == before, CursorMoved())
+
+
+def clear_cursor(job: str) -> None:
+    """The job is through: its next run begins at the beginning."""
+    JobRow(job, "cursor").delete()
 
 
 def note_ok(job: str, now: Instant) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ from pynamodb.exceptions import UpdateError
 from chalicelib.kernel.instant import Instant
 from chalicelib.runtime import log, resources
 from chalicelib.runtime.dynamo import IntegerAttribute, PackedAttribute, Row, table_name
-from chalicelib.runtime.transaction import Transaction
+from chalicelib.runtime.transaction import AlreadyDone, Transaction
 
 SHARDS = 8
 GRACE_MS = 60_000  # younger rows are the inline relay's and the consumer's
@@ -121,6 +122,42 @@ def _sweep_shard(shard: str, now: Instant) -> int:
         if sent >= PAGE:
             break
     return sent
+
+
+@dataclass(frozen=True)
+class Standing:
+    """News that nobody has handled yet, how often it was sent, and whether it rests for a person to look."""
+
+    news: News
+    sends: int
+    resting: bool
+
+
+def standing() -> Iterator[Standing]:
+    """A27b everything that stands, shard by shard, oldest first in each; at last what rests. Strongly consistent."""
+    for pk in (*map(str, range(SHARDS)), REST):
+        for row in OutboxRow.query(pk, consistent_read=True):
+            ms, _, news_id = row.sk.partition("#")
+            news = News(news_id, row.data["event"], Instant(int(ms)), row.data["data"])
+            yield Standing(news, row.sends, pk == REST)
+
+
+def send_again(item: Standing) -> None:
+    """Sends what stands now, without waiting for its turn. It stays until its consumer has handled it."""
+    _send(item.news)
+
+
+def wake(item: Standing) -> bool:
+    """What rests goes back to the sweeper, with all its tries before it. False when it does not rest any more."""
+    row = _row(item.news)
+    tx = Transaction()
+    tx.put(row)
+    tx.delete(OutboxRow(REST, row.sk), OutboxRow.pk.exists(), lambda _: None)
+    try:
+        tx.commit()
+    except AlreadyDone:
+        return False
+    return True
 
 
 def _rest(row: OutboxRow) -> None:

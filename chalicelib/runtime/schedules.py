@@ -18,6 +18,7 @@ SCHEDULES: dict[str, str] = {
     "reconcile": "cron(0 18 * * ? *)",  # 02:00 in Shanghai
     "settle": "cron(0 19 * * ? *)",  # 03:00 in Shanghai, an hour after the reconciliation
     "build_search": "cron(30 19 * * ? *)",
+    "anchor_audit": "cron(10 16 * * ? *)",  # ten past midnight in Shanghai
 }
 
 HOUR_SECONDS = 3600

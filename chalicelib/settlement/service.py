@@ -7,7 +7,7 @@ transaction closes the header with the hash that counts, posts the entry and mov
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 
 from chalicelib.kernel.errors import NotFound
@@ -68,26 +68,81 @@ def settle(ctx: Context, progress: Progress | None = None) -> dict[str, int]:
     return done
 
 
+def preview(ctx: Context, progress: Progress | None = None) -> list[Statement]:
+    """The statement that `settle` would close next for each account, as it would read then. Writes nothing."""
+    standings = Standings(ctx)
+    found = []
+    noted = list({_key(item[0]): item for item in [*tables.agenda().items(), *_named(ctx).items()]}.values())
+    for index, (account, first) in enumerate(noted, 1):
+        last = tables.last_of(account)
+        start = _start(last, first)
+        ours = (account.shop_id, account.currency)
+        entries = [
+            entry
+            for entry in ledger.merchant_entries(account.merchant_id, start, ctx.now)
+            if moves_pending(entry) and (entry.shop_id, entry.currency) == ours
+        ]
+        if last is not None and last.state == STATEMENT.initial:
+            earlier = tables.one(account, last.number - 1)
+            found.append(closed_with(last, _content(standings, last, earlier, entries)))
+        elif due := _due(standings, account, last, start, entries):
+            found.append(closed_with(*due))
+        if progress:
+            progress(index, len(noted))
+    return found
+
+
 def _discover(ctx: Context) -> None:
-    """Notes accounts that the journal names since the last run. What an index shows late is seen again."""
-    until = ctx.now
+    """Notes accounts that the journal names since the last run."""
+    tables.note(_named(ctx))
+    jobs.save_cursor(JOB, {"until": ctx.now.ms})
+
+
+def _named(ctx: Context) -> dict[Account, Instant]:
+    """Accounts that the journal names since the last run, where the agenda does not know them as they are. What an
+    index shows late is seen again."""
     first_look = ctx.now.plus(days=-ledger.FIRST_LOOK_DAYS)
     since = Instant(int(jobs.cursor(JOB).get("until", first_look.ms)) - TRAILING_MS)
     known = {_key(account): (account, first) for account, first in tables.agenda().items()}
     fresh: dict[tuple[str, str, str], tuple[Account, Instant]] = {}
-    for entry in ledger.posted_between(since, until):
+    for entry in ledger.posted_between(since, ctx.now):
         if not moves_pending(entry):
             continue
         account = Account(entry.merchant_id, entry.shop_id, entry.currency, str(entry.meta.get("zone", "UTC")))
         before = fresh.get(_key(account)) or known.get(_key(account))
         if before is None or before[0].zone != account.zone:
             fresh[_key(account)] = (account, before[1] if before else entry.at)
-    tables.note(dict(fresh.values()))
-    jobs.save_cursor(JOB, {"until": until.ms})
+    return dict(fresh.values())
 
 
 def _key(account: Account) -> tuple[str, str, str]:
     return account.merchant_id, account.shop_id, account.currency
+
+
+def unnoted(ctx: Context, earned: Mapping[Account, Instant]) -> dict[Account, Instant]:
+    """Those of the accounts that have something unsettled and stand not on the agenda, so that no night would come by
+    them; with the time of their first entry. What was posted since the last night is not missing yet."""
+    looked_until = int(jobs.cursor(JOB).get("until", 0)) - TRAILING_MS
+    known = {_key(account) for account in tables.agenda()}
+    found = {}
+    for account, first in earned.items():
+        if _key(account) in known or first.ms >= looked_until:
+            continue
+        last = tables.last_of(account)
+        since = _start(last, first)
+        mine = (
+            entry
+            for entry in ledger.merchant_entries(account.merchant_id, since, Instant(looked_until))
+            if moves_pending(entry) and (entry.shop_id, entry.currency) == (account.shop_id, account.currency)
+        )
+        if (last is not None and (last.waiting_count or last.state == STATEMENT.initial)) or any(True for _ in mine):
+            found[account] = first
+    return found
+
+
+def note(tx: Transaction, account: Account, first: Instant) -> None:
+    """Puts an account on the agenda in somebody else's transaction; one that stands there is AlreadyDone."""
+    tables.note_new(tx, account, first)
 
 
 def _settle_merchant(standings: Standings, merchant_id: str, noted: list[tuple[Account, Instant]]) -> tuple[int, int]:
@@ -138,6 +193,22 @@ def _open(
     standings: Standings, account: Account, last: Statement | None, start: Instant, entries: Sequence[Entry]
 ) -> tuple[Statement, Content] | None:
     """Puts the next header, unless nothing is due or another run has put it: then that run goes on with it."""
+    due = _due(standings, account, last, start, entries)
+    if due is None:
+        return None
+    tx = Transaction()
+    tables.open_new(tx, due[0])
+    try:
+        tx.commit()
+    except AlreadyDone:
+        return None
+    return due
+
+
+def _due(
+    standings: Standings, account: Account, last: Statement | None, start: Instant, entries: Sequence[Entry]
+) -> tuple[Statement, Content] | None:
+    """The statement that comes next and what stands on it; None when nothing is due."""
     ctx = standings.ctx
     end = period_end(account.zone, ctx.now, ctx.settings.settle_after_days, ctx.settings.auto_complete_seconds)
     carried = _carried(last)
@@ -158,12 +229,6 @@ def _open(
         opened_at=ctx.now,
         opening_minor=last.closing_minor if last else 0,
     )
-    tx = Transaction()
-    tables.open_new(tx, opened)
-    try:
-        tx.commit()
-    except AlreadyDone:
-        return None
     return opened, content
 
 

@@ -206,6 +206,11 @@ def note(accounts: dict[Account, Instant]) -> None:
         AgendaRow(_AGENDA, _agenda_key(account), zone=account.zone, first=first.ms).save()
 
 
+def note_new(tx: Transaction, account: Account, first: Instant) -> None:
+    """Put-if-absent; an account that is on the agenda is AlreadyDone."""
+    tx.put_new(AgendaRow(_AGENDA, _agenda_key(account), zone=account.zone, first=first.ms), lambda _: None)
+
+
 def forget(accounts: Sequence[Account]) -> None:
     """Takes accounts off the agenda."""
     for account in accounts:

@@ -168,6 +168,7 @@ def environment_for(place: Place, endpoints: Mapping[str, str], stripe_port: int
         "AWS_DEFAULT_REGION": "us-east-1",
         "LINLI_SECRETS": "chalicelib.providers.secrets.local:FileSecrets",
         "LINLI_SMS": "chalicelib.providers.sms.local:Inbox",
+        "LINLI_FILES": "chalicelib.providers.files.local:Directory",
         # Everybody on this machine shares one address, and people who test take phones in a row: neither is an attack.
         "LINLI_RATE_ADDRESS_MINUTE": "1000000",
         "LINLI_OTP_PER_ADDRESS_HOUR": "100000",
@@ -185,6 +186,7 @@ def environment_for(place: Place, endpoints: Mapping[str, str], stripe_port: int
         "LINLI_PORT": str(place.port),
         "LINLI_DATA": str(place.data),
         "LINLI_SECRETS_FILE": str(place.data / "secrets.json"),
+        "LINLI_FILES_BUCKET": str(place.data / "files"),
         "LINLI_SMS_INBOX": str(place.data / "sms.sqlite"),
         "LINLI_CLOCK_FILE": str(place.clock_file),
         "LINLI_STRIPE_BASE_URL": f"http://{LOOPBACK}:{stripe_port}",

@@ -18,8 +18,10 @@ from typing import Any
 import boto3
 import pytest
 
+from chalicelib import wiring
 from chalicelib.ledger import service as ledger
-from chalicelib.runtime import jobs, outbox, resources
+from chalicelib.runtime import audit, jobs, outbox, resources
+from chalicelib.runtime.audit import Act
 from chalicelib.runtime.outbox import News
 from chalicelib.runtime.transaction import Transaction
 from chalicelib.search import tables as search_tables
@@ -156,6 +158,17 @@ def test_alone_build_search() -> None:
     noted = search_tables.note("sha", day, salon.shop.id)
     assert noted is not None
     assert noted.bookable_until is not None
+
+
+def test_alone_anchor_audit() -> None:
+    """The head of the log stands in the file store, once a day."""
+    world.advance(days=1)
+    entry = audit.append(Act("ops", "test", "handlers"), world.now())
+    done = run_alone("anchor_audit", scheduled())
+    assert done == {"sequence": entry.sequence, "anchored": 1}
+    kept = [each.head for each in audit.anchors(wiring.ports().files) if str(world.now())[:10] in each.key]
+    assert kept == [audit.Head(entry.sequence, entry.hash)]
+    assert run_alone("anchor_audit", scheduled())["anchored"] == 0
 
 
 def test_alone_watch() -> None:
