@@ -47,6 +47,10 @@ class Meter:
         self.reads_by_table.update(other.reads_by_table)
         self.refused.update(other.refused)
 
+    def fields(self) -> dict[str, float]:
+        """What a log line says of it."""
+        return {"read_units": self.read_units, "write_units": self.write_units}
+
 
 def _split(entry: dict[str, Any], into: Counter[str]) -> None:
     table = entry["TableName"]
