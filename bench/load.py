@@ -29,7 +29,7 @@ QUICK = ("--seconds", "20")
 MAX_RATE, MAX_SECONDS = 500.0, 3600
 _STARTS_PER_BOOKING = 10
 _BOOKINGS_PER_PERSON = 12  # below the number of messages that an account gets in a day
-_WARM_RATE, _WARM_SECONDS = 5.0, 3.0
+_WARM_RATE, _WARM_SECONDS = 6.0, 1.5
 _REST_SECONDS, _REST_WITHIN_SECONDS = 2.0, 15.0
 
 

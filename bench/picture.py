@@ -71,7 +71,7 @@ def _windows(visits: Sequence[Visit], end: float) -> list[tuple[float, list[floa
     width = end / _WINDOWS
     found: dict[int, list[float]] = defaultdict(list)
     for visit in visits:
-        found[int(visit.at / width)].append(visit.ms)
+        found[min(int(visit.at / width), _WINDOWS - 1)].append(visit.ms)
     return [((number + 0.5) * width, times_ms) for number, times_ms in sorted(found.items())]
 
 

@@ -157,6 +157,16 @@ def test_the_inbox_shows_one_phone_newest_first(console: Console, inbox: Inbox) 
     assert len(ask(console, "GET", "/local/sms")[1]["items"]) == 3
 
 
+def test_usage_tells_of_messages_since_the_start(console: Console, inbox: Inbox) -> None:
+    """What the functions have used stands beside it; nothing of it can be changed."""
+    inbox.send(to="+8613800000001", text="1", template="otp", dedupe_key="a")
+    assert ask(console, "POST", "/local/schedules/sweep/run")[0] == 200
+    status, body = ask(console, "GET", "/local/usage")
+    assert (status, body["sms"]) == (200, 1)
+    assert {"since", "functions", "operations", "dynamodb", "sqs", "not_counted"} <= set(body)
+    assert ask(console, "POST", "/local/usage")[0] == 405
+
+
 def test_a_message_is_kept_once_however_many_threads_send_it(inbox: Inbox) -> None:
     ids: list[str] = []
 

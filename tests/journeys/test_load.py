@@ -19,7 +19,7 @@ def test_a_short_soak_has_no_error_and_the_books_agree(tmp_path: Path) -> None:
     """The load on a stack of its own, watched; its last line is its figures, its status says that all went well but
     for memory, which a start of a few seconds cannot show."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    command = [sys.executable, "-m", "bench", "soak", "--rate", "6", "--seconds", "5", "--pictures", str(tmp_path)]
+    command = [sys.executable, "-m", "bench", "soak", "--rate", "15", "--seconds", "2", "--pictures", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, env=environ, text=True, capture_output=True, timeout=90, check=False)
     assert done.stdout, done.stderr[-2000:]
     found = json.loads(done.stdout.splitlines()[-1])
