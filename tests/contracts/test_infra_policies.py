@@ -134,6 +134,7 @@ def test_no_function_changes_what_it_stands_on() -> None:
                 "dynamodb:PutItem",
                 "logs:CreateLogStream",
                 "logs:PutLogEvents",
+                "s3:PutObject",
                 "sqs:DeleteMessage",
             }
 
