@@ -3,10 +3,11 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
-SOURCES := app.py chalicelib infra tests
+SOURCES := app.py chalicelib infra bench tests
 
 .DEFAULT_GOAL := help
-.PHONY: help start demo test check openapi package deploy releases secrets constraints clean installed installed-dev
+.PHONY: help start demo test test-cloud check bench openapi package deploy releases secrets constraints clean \
+	installed installed-dev
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,14 +19,21 @@ demo: installed ## Play the whole story against a running `make start`
 	@$(RUN) -m infra.ops.demo
 
 test: installed-dev ## Run all tests; nothing needs to be started
-	@$(RUN) -m pytest -n 2 -m "not stack"
+	@$(RUN) -m pytest -n 2 -m "not stack and not cloud"
 	@$(RUN) -m pytest -m stack
+	@$(RUN) -m pytest -m cloud
+
+test-cloud: installed-dev ## Deploy the built packages to MiniStack with IAM enforced, and play the story there
+	@$(RUN) -m pytest tests/cloud
 
 check: installed-dev ## Lint, formatting, types, and which module may import which
 	@$(RUN) -m ruff check $(SOURCES)
 	@$(RUN) -m ruff format --check $(SOURCES)
 	@$(RUN) -m mypy
 	@$(VENV)/bin/lint-imports
+
+bench: installed ## Run the quick benchmarks, or NAME=load with ARGS="--seconds 60"
+	@$(RUN) -m bench $(NAME) $(ARGS)
 
 openapi: installed ## Write the OpenAPI document
 	@$(RUN) -m infra.ops.openapi
