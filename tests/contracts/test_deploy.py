@@ -171,6 +171,15 @@ def test_what_a_stage_is_told_holds_until_told_otherwise(cloud: Here, formation:
     assert "TablePrefix" not in made["told"]
 
 
+def test_a_domain_of_ones_own(cloud: Here, formation: Formation, package: Package) -> None:
+    """Then that is where people find the API, from the first deployment on."""
+    arn = "arn:aws:acm:us-east-1:123456789012:certificate/one"
+    deploy("prod", package, cloud, {"PublicDomain": "api.example.org", "CertificateArn": arn})
+    assert formation.stacks["linli-prod-public"]["told"]["PublicDomain"] == "api.example.org"
+    assert formation.stacks["linli-prod-jobs"]["told"]["PublicUrl"] == "https://api.example.org"
+    assert "PublicDomain" not in formation.stacks["linli-prod-webhooks"]["told"]
+
+
 def _variables(made: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = made["resources"]["Notify"]["Properties"]["Environment"]["Variables"]
     return found
@@ -194,16 +203,17 @@ def test_what_nobody_knows_is_refused(cloud: Here, formation: Formation, package
 
 
 def test_going_back_is_deploying_an_earlier_zip(cloud: Here, formation: Formation, package: Package) -> None:
-    """Functions go back; data, and what watches them, stay as they are."""
+    """Functions go back, the public API first; data, and what watches them, stay as they are."""
     first = deploy("prod", package, cloud, {"LINLI_HOLD_SECONDS": "600"})
     before = formation.stacks["linli-prod-base"]["resources"]
     formation.done.clear()
-    deploy("prod", first.version, cloud, {"LINLI_HOLD_SECONDS": "700"})
-    assert formation.done == [stack_name("prod", part) for part in ORDER]
+    number = first.version.partition("-")[0]
+    deploy("prod", number, cloud, {"LINLI_HOLD_SECONDS": "700"})
+    assert formation.done == [stack_name("prod", part) for part in reversed(ORDER)]
     assert formation.stacks["linli-prod-base"]["resources"] == before
     assert _variables(formation.stacks["linli-prod-jobs"])["LINLI_VERSION"] == first.version
-    with pytest.raises(DeployError, match="prod has no release 0-nothing; the latest are: "):
-        deploy("prod", "0-nothing", cloud)
+    with pytest.raises(DeployError, match=f"prod has no release 9; the latest are: {first.version}"):
+        deploy("prod", "9", cloud)
 
 
 def test_a_dry_run_of_everything(cloud: Here, formation: Formation, package: Package) -> None:
