@@ -35,12 +35,17 @@ _TRACING = {"Fn::Sub": "arn:${AWS::Partition}:iam::aws:policy/AWSXRayDaemonWrite
 
 def merge_template(stack: Stack, stage: Stage, surface: str) -> dict[str, Any]:
     """The whole template of one surface. The same Stack gives the same text."""
-    resources: dict[str, Resource] = {}
+    made: dict[str, Any] = {
+        "Description": f"Linli, {stage.name}: {surface}",
+        "Parameters": parameters(stage),
+        "Resources": {},
+    }
     for function in stack.of(surface):
-        resources |= _function(function, stack, stage)
+        made["Resources"] |= _function(function, stack, stage)
     if surface in HTTP_SURFACES:
-        resources |= _api(stage, surface)
-    return {"Description": f"Linli, {stage.name}: {surface}", "Parameters": parameters(stage), "Resources": resources}
+        made["Resources"] |= _api(stage, surface)
+        _add_domain(made, surface)
+    return made
 
 
 def parameters(stage: Stage) -> dict[str, Any]:
@@ -95,6 +100,10 @@ def _function(function: Function, stack: Stack, stage: Stage) -> dict[str, Resou
 
 
 ACCESS_LOG_ID = "AccessLog"
+TLS = "SecurityPolicy_TLS13_1_2_2021_06"
+"""TLS 1.2 and 1.3. Without a policy API Gateway would still speak TLS 1.0."""
+CERTIFICATE = "CertificateArn"
+_HAS_DOMAIN = "HasDomain"
 
 # One line a call. The path is the route's, without ids and without a query string, and nobody's address stands in it.
 _ACCESS_LINE = {
@@ -132,9 +141,62 @@ def _api(stage: Stage, surface: str) -> dict[str, Resource]:
         "DefinitionBody": body,
         "MethodSettings": [every_method],
         "TracingEnabled": True,
+        "SecurityPolicy": TLS,
+        "EndpointAccessMode": "BASIC",
+        # With a domain of one's own nobody needs the other way in.
+        "DisableExecuteApiEndpoint": {"Fn::If": [_HAS_DOMAIN, True, False]},
         "AccessLogSetting": {
             "DestinationArn": {"Fn::GetAtt": [ACCESS_LOG_ID, "Arn"]},
             "Format": json.dumps(_ACCESS_LINE),
         },
     }
     return {"RestAPI": {"Properties": properties}, ACCESS_LOG_ID: log}
+
+
+def domain_parameter(surface: str) -> str:
+    """The parameter with a surface's own domain: `PublicDomain`."""
+    return f"{surface.capitalize()}Domain"
+
+
+def _add_domain(template: dict[str, Any], surface: str) -> None:
+    """A domain of one's own, made where a name for it is given."""
+    name = domain_parameter(surface)
+    template["Parameters"] |= {
+        name: {
+            "Type": "String",
+            "Default": "",
+            "Description": f"The domain of the API {surface}, such as api.example.org; empty for API Gateway's own.",
+            "AllowedPattern": "([a-z0-9-]+([.][a-z0-9-]+)+)?",
+        },
+        CERTIFICATE: {
+            "Type": "String",
+            "Default": "",
+            "Description": "The certificate for the domains, from ACM in this region.",
+            "AllowedPattern": "(arn:[a-z-]+:acm:.+)?",
+        },
+    }
+    template["Conditions"] = {_HAS_DOMAIN: {"Fn::Not": [{"Fn::Equals": [{"Ref": name}, ""]}]}}
+    domain = {
+        "Type": "AWS::ApiGateway::DomainName",
+        "Condition": _HAS_DOMAIN,
+        "Properties": {
+            "DomainName": {"Ref": name},
+            "RegionalCertificateArn": {"Ref": CERTIFICATE},
+            "EndpointConfiguration": {"Types": ["REGIONAL"]},
+            "SecurityPolicy": TLS,
+            "EndpointAccessMode": "BASIC",
+        },
+    }
+    mapping = {
+        "Type": "AWS::ApiGateway::BasePathMapping",
+        "Condition": _HAS_DOMAIN,
+        "Properties": {
+            "DomainName": {"Ref": "Domain"},
+            "RestApiId": {"Ref": "RestAPI"},
+            "Stage": {"Ref": "RestAPI.Stage"},
+        },
+    }
+    template["Resources"] |= {"Domain": domain, "DomainMapping": mapping}
+    target = {"Condition": _HAS_DOMAIN, "Value": {"Fn::GetAtt": ["Domain", "RegionalDomainName"]}}
+    own = {"Condition": _HAS_DOMAIN, "Value": {"Fn::Sub": f"https://${{{name}}}"}}
+    template["Outputs"] = {"DomainTarget": target, "DomainURL": own}

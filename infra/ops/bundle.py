@@ -1,7 +1,7 @@
 """What the zip holds: which files of the libraries ship, and in what form.
 
 Lambda's disk cannot be written to, so Python compiles every source anew at each cold start, and that is more than half
-of a start's work (docs/decisions/0012). What a start loads therefore ships compiled: libraries without their sources
+of a start's work (docs/decisions/0013). What a start loads therefore ships compiled: libraries without their sources
 and docstrings, our own code beside its sources, which stack traces show. Everything else ships as it came, which is
 smaller.
 """
@@ -23,6 +23,10 @@ from infra.imports import ROOT
 # The services that some code of ours makes a client of; a test compares.
 SERVICES = frozenset({"dynamodb", "sns", "sqs", "ssm"})
 
+# What our code asks of Stripe's client, `client.v1.refunds`, by the SDK's names of their modules; a test compares.
+STRIPE_SERVICES = frozenset({"balance", "balance_transaction", "event", "payment_intent", "refund"})
+_STRIPE_KEPT = "|".join(sorted(STRIPE_SERVICES | {"oauth", "stripe"}))  # the client itself imports the last two
+
 # What is left out, each with its reason. The probe loads and uses the rest from the zip alone.
 LEFT_OUT: tuple[tuple[str, str], ...] = (
     (r"(.*/)?__pycache__/.*", "made for another place; what ships compiled is compiled here"),
@@ -38,6 +42,8 @@ LEFT_OUT: tuple[tuple[str, str], ...] = (
     (r"boto3/(?:data|examples)/.*", "resources, an older interface than clients, and examples"),
     (r"stripe/params/.*", "types of parameters, which Stripe's SDK imports for the type checker alone"),
     (r"stripe/(?!v2/|data/)[a-z_0-9]+/.*", "Stripe's other products; each is loaded when something of it is asked for"),
+    (r"stripe/v2/(?!core/(?:__init__|_event)\.py)[^/]+/.*", "version 2 of Stripe's API, but what the client imports"),
+    (rf"stripe/_(?!(?:{_STRIPE_KEPT})_service)[a-z_0-9]+_service\.py", "what our code does not ask of Stripe's client"),
     (r"pydantic/(?:v1/.*|mypy\.py)", "pydantic as it was before version 2, and its plugin for the type checker"),
     (r"phonenumbers/shortdata/region_.*", "numbers of emergency services, each country's loaded when it is asked for"),
     (r"(?:cffi|pycparser)/.*", "builds bindings from C; cryptography needs only what was built, _cffi_backend"),

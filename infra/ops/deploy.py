@@ -5,7 +5,7 @@ somebody who understands it; then the APIs. Each is a change set, and one that w
 
     make deploy STAGE=staging                        package and deploy what is here
     make deploy STAGE=staging DRY=1                  say what would change, and change nothing
-    make deploy STAGE=prod RELEASE=0.1.0-5e1f0c2a9b7d   the functions of an earlier release; data stay as they are
+    make deploy STAGE=prod RELEASE=0.1.0            the functions of an earlier release; data stay as they are
     make deploy STAGE=dev TELL="LINLI_SMS_SENDER_ID=Linli PublicUrl=https://api.example.org"
 """
 
@@ -20,6 +20,7 @@ from typing import Any
 from chalicelib.runtime.settings import Settings, SettingsError
 from chalicelib.web.application import HTTP_SURFACES, JOBS, OPERATOR, PUBLIC, WEBHOOKS
 from infra import account
+from infra.cloud import domain_parameter
 from infra.names import BASE, PUBLIC_URL_PARAMETER, stack_name
 from infra.ops.package import Package
 from infra.ops.releases import Release, Store
@@ -88,7 +89,7 @@ def deploy(
     *,
     dry_run: bool = False,
 ) -> Deployed:
-    """Deploys a package, or the functions of an earlier release, given by its version.
+    """Deploys a package, or the functions of an earlier release, given by its version (`0.1.0` is the last of those).
 
     `told` are template parameters by their names (`PublicUrl`, `TablePrefix`, `AlarmEmail`) and variables of the
     functions (`LINLI_…`, and others in capitals). They are kept beside the artefacts and hold until told otherwise; an
@@ -104,14 +105,16 @@ def deploy(
     changes: dict[str, tuple[Change, ...]] = {}
     if not isinstance(what, str):
         changes[BASE] = one.apply(BASE, said)
-    known = PUBLIC_URL_PARAMETER in said
-    address = said.get(PUBLIC_URL_PARAMETER) or one.url(PUBLIC) or NOWHERE
-    for part in ORDER:
+    chosen = said.get(PUBLIC_URL_PARAMETER) or _own_domain(said)
+    address = chosen or one.url(PUBLIC) or NOWHERE
+    # Back again goes the other way: nothing new may happen before those who understand it are gone.
+    order = ORDER[::-1] if isinstance(what, str) else ORDER
+    for part in order:
         changes[part] = one.apply(part, {**said, PUBLIC_URL_PARAMETER: address})
     if dry_run:
         return Deployed(stage, release.version, changes)
     found = one.url(PUBLIC)
-    if not known and found and found != address:
+    if not chosen and found and found != address:
         # The first time: only now is it known where the functions are reached from outside.
         for part in ORDER:
             one.apply(part, {**said, PUBLIC_URL_PARAMETER: found})
@@ -165,7 +168,12 @@ class _Deployment:
     def url(self, surface: str) -> str:
         """Where a surface is reached, or an empty text where it is not deployed."""
         outputs = self.stacks.outputs(stack_name(self._release.stage, surface)) or {}
-        return outputs.get("EndpointURL", "").rstrip("/")
+        return (outputs.get("DomainURL") or outputs.get("EndpointURL", "")).rstrip("/")
+
+
+def _own_domain(said: Mapping[str, str]) -> str:
+    name = said.get(domain_parameter(PUBLIC), "")
+    return f"https://{name}" if name else ""
 
 
 def _is_variable(name: str) -> bool:

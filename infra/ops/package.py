@@ -194,6 +194,7 @@ intent = {"id": "pi_1", "object": "payment_intent", "latest_charge": {"id": "ch_
 event = {"id": "evt_1", "object": "event", "type": "payment_intent.succeeded", "data": {"object": intent}}
 asked["answers"] = {
     "payment_intents": intent,
+    "balance": {"object": "balance"},
     "refunds": {"id": "re_1", "object": "refund"},
     "events": {"object": "list", "data": [event], "has_more": False, "url": "/v1/events"},
     "balance_transactions": {
@@ -202,6 +203,7 @@ asked["answers"] = {
     },
 }
 assert client.v1.payment_intents.create({"amount": 100, "currency": "cny"}).to_dict()["id"] == "pi_1"
+assert client.v1.balance.retrieve().object == "balance"
 assert client.v1.refunds.create({"payment_intent": "pi_1"}).to_dict()["id"] == "re_1"
 assert [each.id for each in client.v1.events.list({"limit": 1}).auto_paging_iter()] == ["evt_1"]
 assert [each.id for each in client.v1.balance_transactions.list({"limit": 1}).auto_paging_iter()] == ["txn_1"]

@@ -9,10 +9,9 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from infra.names import APP
+from chalicelib.runtime.settings import Settings
 from infra.ops.package import Package
 from infra.ops.stacks import DeployError
 
@@ -32,11 +31,7 @@ def version_of(package: Package) -> str:
     found = hashlib.sha256(package.zip_file.read_bytes())
     for part in sorted(package.templates):
         found.update(package.templates[part].read_bytes())
-    try:
-        number = version(APP)
-    except PackageNotFoundError:
-        number = "0"
-    return f"{number}-{found.hexdigest()[:12]}"
+    return f"{Settings().version}-{found.hexdigest()[:12]}"
 
 
 class Store:
@@ -63,13 +58,13 @@ class Store:
         return made
 
     def load(self, stage: str, release: str) -> Release:
-        """A release that was kept. Raises DeployError."""
-        key = _release_key(stage, release)
-        if not self._has(key):
-            known = ", ".join(name for name, _ in list(self.list(stage))[:5]) or "none"
-            raise DeployError(f"{stage} has no release {release}; the latest are: {known}")
-        content = json.loads(self._get(key))
-        return Release(stage, release, content["zip_key"], content["templates"])
+        """A release that was kept: `0.1.0-5e1f0c2a9b7d`, or `0.1.0` for the last of that number. Raises DeployError."""
+        known = [name for name, _ in self.list(stage)]
+        found = next((name for name in known if name == release or name.startswith(f"{release}-")), None)
+        if found is None:
+            raise DeployError(f"{stage} has no release {release}; the latest are: {', '.join(known[:5]) or 'none'}")
+        content = json.loads(self._get(_release_key(stage, found)))
+        return Release(stage, found, content["zip_key"], content["templates"])
 
     def list(self, stage: str) -> Iterable[tuple[str, str]]:
         """Versions and when each was first deployed, the newest first."""

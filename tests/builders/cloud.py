@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from functools import lru_cache
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 from infra import declare
@@ -33,6 +32,6 @@ def properties(template: dict[str, Any], name: str) -> dict[str, Any]:
     return found
 
 
-def build(stage: Stage, place: Path | None = None) -> Package:
+def build(stage: Stage, place: Path) -> Package:
     """What `make package` makes of us for a stage, without the libraries."""
-    return package.build(stack(), stage, place or Path(mkdtemp(prefix="linli-package-")), libraries=False)
+    return package.build(stack(), stage, place, libraries=False)

@@ -257,6 +257,15 @@ def test_the_gateways_log_says_nothing_of_a_person(surface: str, prod: dict[str,
     assert properties(prod[surface], "AccessLog")["RetentionInDays"] == PROD.log_days
 
 
+@pytest.mark.parametrize("surface", HTTP_SURFACES)
+def test_nothing_older_than_tls_12_is_spoken(surface: str, prod: dict[str, dict[str, Any]]) -> None:
+    """Neither by API Gateway's own address nor by a domain of one's own, which closes the other way in."""
+    api, domain = properties(prod[surface], "RestAPI"), properties(prod[surface], "Domain")
+    assert api["SecurityPolicy"] == domain["SecurityPolicy"] == "SecurityPolicy_TLS13_1_2_2021_06"
+    assert api["DisableExecuteApiEndpoint"] == {"Fn::If": ["HasDomain", True, False]}
+    assert prod[surface]["Resources"]["Domain"]["Condition"] == "HasDomain"
+
+
 def test_the_built_templates_pass_cfn_lint(built: dict[str, Package], tmp_path: Path) -> None:
     """References resolve, properties exist, values are of their kind: five templates of three stages, and the one that
     an account has once."""
