@@ -72,6 +72,10 @@ class Client:
     def delete(self, target: str, **headers: str) -> Reply:
         return self.request("DELETE", target, headers=headers)
 
+    def _send(self, event: dict[str, Any]) -> dict[str, Any]:
+        answer: dict[str, Any] = _app()(event, None)
+        return answer
+
     def request(self, method: str, target: str, body: Any = None, headers: dict[str, str] | None = None) -> Reply:
         """`body` may be bytes (sent as they are) or anything that JSON can say; header names may use underscores."""
         parts = urlsplit(target)
@@ -100,6 +104,6 @@ class Client:
                 "identity": {"sourceIp": "127.0.0.1"},
             },
         }
-        answer = _app()(event, None)
+        answer = self._send(event)
         merged = {**answer["headers"], **{k: v[-1] for k, v in answer.get("multiValueHeaders", {}).items()}}
         return Reply(answer["statusCode"], merged, answer["body"])

@@ -25,7 +25,7 @@ class Settings:
 
     stage: str = "local"
     surface: str = "all"  # which part of the code this deployment serves, see web.application
-    version: str = "0.1.0"
+    version: str = "0.2.0"
     log_level: str = "INFO"
     metrics: str = "off"
     table_prefix: str = "linli-"
