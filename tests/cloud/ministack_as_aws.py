@@ -5,7 +5,8 @@ allows; AWS asks for each parameter. It takes a log group for what is written to
 takes SendMessageBatch for an action of its own, where AWS knows SendMessage only.
 Source: the service authorization reference, pages "AWS Systems Manager", "Amazon CloudWatch Logs" and "Amazon SQS".
 
-And it lets all workers share one unpacked copy of the code: MiniStack unpacks and compiles the 50 MB again for each.
+It lets all workers share one unpacked copy of the code, which MiniStack unpacks again for each. And an alarm on several
+metrics, which MiniStack does not take, becomes one on the first of them: alarms are not tried here, templates are.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from ministack.core import iam_actions, iam_evaluator, lambda_runtime
+from ministack.services.cloudformation import provisioners
 
 _resource_of = iam_actions.extract_resource_arn
 _enforce = iam_evaluator.enforce
+_alarm_of = provisioners._cw_metric_alarm_record
 _MANY = "\n"
 
 
@@ -54,6 +57,16 @@ def enforce(key: str, action: str, service: str, region: str, resource_arn: str 
     return None
 
 
+def alarm_of(name: str, properties: dict[str, Any]) -> Any:
+    """An alarm's record."""
+    metrics = properties.get("Metrics", [])
+    first = next((each["MetricStat"] for each in metrics if "MetricStat" in each), None)
+    if first:
+        rest = {key: value for key, value in properties.items() if key != "Metrics"}
+        properties = {**rest, **first["Metric"], "Period": first["Period"], "Statistic": first["Stat"]}
+    return _alarm_of(name, properties)
+
+
 class SharedCode(zipfile.ZipFile):
     """A package that is unpacked once; whoever unpacks it again gets a link to that copy."""
 
@@ -72,6 +85,7 @@ class SharedCode(zipfile.ZipFile):
 
 iam_actions.extract_resource_arn = resource_of
 iam_evaluator.enforce = enforce
+provisioners._cw_metric_alarm_record = alarm_of
 lambda_runtime.zipfile = SimpleNamespace(
     ZipFile=SharedCode, BadZipFile=zipfile.BadZipFile, LargeZipFile=zipfile.LargeZipFile
 )
