@@ -1,7 +1,7 @@
 """What the zip holds: which files of the libraries ship, and in what form.
 
 Lambda's disk cannot be written to, so Python compiles every source anew at each cold start, and that is more than half
-of a start's work (docs/decisions/0013). What a start loads therefore ships compiled: libraries without their sources
+of a start's work (docs/decisions/0015). What a start loads therefore ships compiled: libraries without their sources
 and docstrings, our own code beside its sources, which stack traces show. Everything else ships as it came, which is
 smaller.
 """

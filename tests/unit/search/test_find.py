@@ -173,12 +173,12 @@ def fits(page: ShopPage, query: SearchQuery, note: Note | None, without: str = "
 
 
 def recommendation(page: ShopPage, away: float | None) -> int:
-    """The published weights: 45 near, 30 rating, 20 popular, 5 fresh."""
+    """The published weights: 45 near, 30 rating, 20 popular, 5 fresh; the age counts at the beginning of the UTC day."""
     shop = page.shop
     rating = round((shop.rating_sum_centi + 4_200) / (shop.rating_count + 10) + 1e-9)
     near = 0 if away is None else math.floor(1_000 / (1 + away / 1_000))
     popular = min(1_000, math.floor(1_000 * math.log(1 + shop.sales, 10) / 4 + 1e-9))
-    age = (NOW.ms - shop.created_at.ms) // 86_400_000
+    age = max(NOW.ms // 86_400_000 * 86_400_000 - shop.created_at.ms, 0) // 86_400_000
     fresh = 1_000 * max(30 - age, 0) // 30
     return 45 * near + 30 * min(1_000, max(0, 5 * rating - 1_500)) + 20 * popular + 5 * fresh
 
