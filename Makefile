@@ -3,10 +3,10 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
-SOURCES := app.py chalicelib infra tests
+SOURCES := app.py chalicelib infra bench tests
 
 .DEFAULT_GOAL := help
-.PHONY: help start demo test check openapi package constraints clean installed installed-dev
+.PHONY: help start demo test check bench openapi package constraints clean installed installed-dev
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ check: installed-dev ## Lint, formatting, types, and which module may import whi
 	@$(RUN) -m ruff format --check $(SOURCES)
 	@$(RUN) -m mypy
 	@$(VENV)/bin/lint-imports
+
+bench: installed ## Run the quick benchmarks, or NAME=load with ARGS="--seconds 60"
+	@$(RUN) -m bench $(NAME) $(ARGS)
 
 openapi: installed ## Write the OpenAPI document
 	@$(RUN) -m infra.ops.openapi

@@ -9,32 +9,51 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
+_READS = {"GetItem", "Query", "Scan", "BatchGetItem", "TransactGetItems"}
+
 
 @dataclass
 class Meter:
-    """Units as DynamoDB reports them; `by_table` splits the written units, indexes named `table/index`."""
+    """Units as DynamoDB reports them; `by_table` splits the written units and `reads_by_table` the read ones, indexes
+    named `table/index`. `refused` counts calls answered with an error, by its code: those report no units."""
 
     read_units: float = 0.0
     write_units: float = 0.0
     calls: Counter[str] = field(default_factory=Counter)
     by_table: Counter[str] = field(default_factory=Counter)
+    reads_by_table: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
 
     def add(self, operation: str, parsed: dict[str, Any]) -> None:
         self.calls[operation] += 1
+        if "Error" in parsed:
+            self.refused[parsed["Error"].get("Code", "")] += 1
         consumed = parsed.get("ConsumedCapacity") or []
         for entry in consumed if isinstance(consumed, list) else [consumed]:
             units = float(entry.get("CapacityUnits", 0.0))
-            if operation in {"GetItem", "Query", "Scan", "BatchGetItem", "TransactGetItems"}:
+            if operation in _READS:
                 self.read_units += units
-                continue
-            self.write_units += units
-            self._split(entry)
+                _split(entry, self.reads_by_table)
+            else:
+                self.write_units += units
+                _split(entry, self.by_table)
 
-    def _split(self, entry: dict[str, Any]) -> None:
-        table = entry["TableName"]
-        self.by_table[table] += entry.get("Table", {}).get("CapacityUnits", 0.0)
-        for index, used in (entry.get("GlobalSecondaryIndexes") or {}).items():
-            self.by_table[f"{table}/{index}"] += used.get("CapacityUnits", 0.0)
+    def take(self, other: Meter) -> None:
+        """Adds what another one counted."""
+        self.read_units += other.read_units
+        self.write_units += other.write_units
+        self.calls.update(other.calls)
+        self.by_table.update(other.by_table)
+        self.reads_by_table.update(other.reads_by_table)
+        self.refused.update(other.refused)
+
+
+def _split(entry: dict[str, Any], into: Counter[str]) -> None:
+    table = entry["TableName"]
+    into[table] += entry.get("Table", {}).get("CapacityUnits", 0.0)
+    for kind in ("GlobalSecondaryIndexes", "LocalSecondaryIndexes"):
+        for index, used in (entry.get(kind) or {}).items():
+            into[f"{table}/{index}"] += used.get("CapacityUnits", 0.0)
 
 
 _current: ContextVar[Meter | None] = ContextVar("linli_meter", default=None)
@@ -50,10 +69,7 @@ def measured() -> Iterator[Meter]:
     finally:
         _current.reset(token)
         if outer is not None:
-            outer.read_units += meter.read_units
-            outer.write_units += meter.write_units
-            outer.calls.update(meter.calls)
-            outer.by_table.update(meter.by_table)
+            outer.take(meter)
 
 
 def record(operation: str, parsed: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ from infra.local.answers import Answer, json_answer, problem, problem_of_status,
 from infra.local.files import advance_clock, clock_offset_seconds, instant_text, local_now
 from infra.local.scheduler import Scheduler, UnknownScheduleError
 from infra.local.stripe_control import ControlError, StripeControl
+from infra.local.usage import Usage
 from infra.ops.seed import CONSUMER_PHONE, MERCHANT_PHONE, OPERATOR_PHONE
 
 log = logging.getLogger("linli.local.console")
@@ -60,20 +61,33 @@ class _RefusedError(Exception):
 class Console:
     """Answers `/local…`, and `/` with the way there; everything else is the application's."""
 
-    def __init__(self, *, inbox: Inbox, stripe: StripeControl, scheduler: Scheduler, clock_file: Path) -> None:
+    def __init__(
+        self,
+        *,
+        inbox: Inbox,
+        stripe: StripeControl,
+        scheduler: Scheduler,
+        clock_file: Path,
+        usage: Usage | None = None,
+    ) -> None:
         self._inbox = inbox
         self._stripe = stripe
         self._scheduler = scheduler
         self._clock_file = clock_file
+        self._usage = usage or Usage()
+        self._sms_before = inbox.count()
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str], scheduler: Scheduler) -> Console:
+    def from_environment(
+        cls, environment: Mapping[str, str], scheduler: Scheduler, usage: Usage | None = None
+    ) -> Console:
         """Build it from the variables `start.py` exports."""
         return cls(
             inbox=Inbox(environment["LINLI_SMS_INBOX"]),
             stripe=StripeControl(environment["LINLI_STRIPE_BASE_URL"]),
             scheduler=scheduler,
             clock_file=Path(environment["LINLI_CLOCK_FILE"]),
+            usage=usage,
         )
 
     def answer(self, method: str, target: str, headers: Mapping[str, str], body: bytes | None) -> Answer | None:
@@ -116,6 +130,8 @@ class Console:
                 return json_answer({"items": items})
             case ["clock"]:
                 return self._clock()
+            case ["usage"]:
+                return json_answer({**self._usage.report(), "sms": self._inbox.count() - self._sms_before})
             case ["schedules", _, "run"]:
                 raise _RefusedError(errors.MethodNotAllowed, headers={"Allow": "POST"})
         raise _RefusedError(errors.NotFound, "no local tool has this path")
@@ -130,7 +146,7 @@ class Console:
                 seconds = _whole(_json_object(body).get("advance_seconds"), MAX_ADVANCE_SECONDS)
                 advance_clock(self._clock_file, seconds)
                 return self._clock()
-            case [] | ["sms"] | ["schedules"]:
+            case [] | ["sms"] | ["schedules"] | ["usage"]:
                 raise _RefusedError(errors.MethodNotAllowed, headers={"Allow": "GET, HEAD"})
         raise _RefusedError(errors.NotFound, "no local tool has this path")
 

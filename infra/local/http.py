@@ -31,8 +31,10 @@ from chalice.local import (
 
 from chalicelib.kernel import errors
 from chalicelib.kernel.errors import Problem
+from infra.declare import API
 from infra.local.answers import JSON, Answer, problem, problem_of_status, request_id_of
 from infra.local.bodies import BadBodyError, BodyTooLargeError, declared_length, drain, read_body
+from infra.local.usage import Usage
 
 log = logging.getLogger("linli.local.http")
 
@@ -65,6 +67,10 @@ class _NoRouteError(Exception):
 class Gateway(LocalGateway):
     """Turns a request into Lambda's event, asks the authorizer and calls the application."""
 
+    def __init__(self, app: Chalice, config: Config, usage: Usage) -> None:
+        super().__init__(app, config)
+        self._usage = usage
+
     def respond(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes | None, request_id: str
     ) -> dict[str, Any]:
@@ -81,7 +87,9 @@ class Gateway(LocalGateway):
             return {"statusCode": 200, "headers": preflight, "multiValueHeaders": {}, "body": None}
         event["requestContext"] |= {"requestId": request_id, "stage": "local"}
         event, context = self._authorizer.authorize(target, event, context)
-        response: dict[str, Any] = self._app_object(event, context)
+        operation = f"{event['requestContext']['httpMethod']} {event['requestContext']['resourcePath']}"
+        with self._usage.invocation(API, operation):
+            response: dict[str, Any] = self._app_object(event, context)
         return response
 
     def _has(self, event: Mapping[str, Any], method: str) -> bool:
@@ -269,12 +277,14 @@ def keep_requests_apart(app: Chalice) -> None:
 class HttpServer:
     """The application and the local-only routes on one loopback port."""
 
-    def __init__(self, app: Chalice, host: str, port: int, local_routes: LocalRoutes) -> None:
+    def __init__(
+        self, app: Chalice, host: str, port: int, local_routes: LocalRoutes, usage: Usage | None = None
+    ) -> None:
         """Bind and listen; port 0 takes a free one. Raises `OSError` when the port is taken."""
         keep_requests_apart(app)
         config = Config.create(chalice_app=app, config_from_disk={})
         server = LocalDevServer(app, config, host, port, handler_cls=_Handler, server_cls=_Server).server
-        server.gateway = Gateway(app, config)
+        server.gateway = Gateway(app, config, usage or Usage())
         server.local_routes = local_routes
         self._server: _Server = server
         self._thread = threading.Thread(target=server.serve_forever, args=(0.1,), name="http", daemon=True)

@@ -107,6 +107,7 @@ def index(schedules: Mapping[str, str], accounts: Mapping[str, str], now: str, o
         for path, label in (
             ("/docs", "接口文档 API documentation"),
             ("/local/sms", "短信收件箱 SMS inbox"),
+            ("/local/usage", "用量 What has been used"),
             ("/v1/openapi.json", "OpenAPI 3.1"),
             ("/healthz", "健康检查 Health"),
         )

@@ -18,6 +18,7 @@ from chalice.app import Chalice, ScheduledEventConfig, ScheduleExpression
 
 from infra.local.events import Handler, handler_of, lambda_context, schedule_event
 from infra.local.schedules import At, Every, parse
+from infra.local.usage import Usage
 
 log = logging.getLogger("linli.local.scheduler")
 
@@ -54,9 +55,10 @@ class Schedule:
 class Scheduler:
     """All schedules of an application, each in a thread of its own."""
 
-    def __init__(self, app: Chalice, now: Callable[[], datetime]) -> None:
+    def __init__(self, app: Chalice, now: Callable[[], datetime], usage: Usage | None = None) -> None:
         """`now` is the local clock. Raises `ValueError` for an expression that is not understood."""
         self._now = now
+        self._usage = usage or Usage()
         self._stop = threading.Event()
         self._schedules = {
             source.name: _schedule(app, source)
@@ -123,7 +125,8 @@ class Scheduler:
     def _run(self, schedule: Schedule, at: datetime) -> Run:
         with schedule.running:
             started = time.monotonic()
-            result = schedule.handler(schedule_event(schedule.name, at), lambda_context(schedule.name))
+            with self._usage.invocation(schedule.name):
+                result = schedule.handler(schedule_event(schedule.name, at), lambda_context(schedule.name))
             return Run(schedule.name, int((time.monotonic() - started) * 1000), result)
 
 

@@ -136,22 +136,27 @@ class Stack:
         """Create the resources, seed, and start the parts of this process."""
         import boto3
 
+        from chalicelib.runtime.resources import sqs as queue_client
         from infra.local.console import Console
         from infra.local.http import HttpServer
         from infra.local.resources import create_resources
         from infra.local.scheduler import Scheduler
+        from infra.local.usage import Usage
         from infra.local.worker import Worker
 
         sqs = boto3.client("sqs")
         create_resources(boto3.client("dynamodb"), sqs, app)
         _seed_if_empty()
-        scheduler = Scheduler(app, lambda: local_now(self.place.clock_file))
-        console = Console.from_environment(os.environ, scheduler)
+        usage = Usage()
+        for client in (sqs, queue_client()):
+            usage.count_sqs(client)
+        scheduler = Scheduler(app, lambda: local_now(self.place.clock_file), usage)
+        console = Console.from_environment(os.environ, scheduler, usage)
         try:
-            http = HttpServer(app, LOOPBACK, self.place.port, console.answer)
+            http = HttpServer(app, LOOPBACK, self.place.port, console.answer, usage)
         except OSError as error:
             raise StartError(f"port {self.place.port} cannot be used: {error.strerror}") from error
-        worker = Worker(app, sqs)
+        worker = Worker(app, sqs, usage)
         for part in (http, worker, scheduler):
             self._stops.append(part.stop)
             part.start()

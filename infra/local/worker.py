@@ -10,6 +10,7 @@ from typing import Any
 from chalice.app import Chalice, SQSEventConfig
 
 from infra.local.events import Handler, handler_of, lambda_context, sqs_event
+from infra.local.usage import Usage
 
 log = logging.getLogger("linli.local.worker")
 
@@ -21,12 +22,12 @@ _RECEIVE_LIMIT = 10  # of SQS, per call
 class Worker:
     """Polls every queue the application listens to, each in a thread of its own."""
 
-    def __init__(self, app: Chalice, sqs: Any) -> None:
+    def __init__(self, app: Chalice, sqs: Any, usage: Usage | None = None) -> None:
         """`sqs` is a boto3 SQS client; clients may be shared between threads."""
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(target=self._poll, args=(consumer,), name=f"queue-{consumer.queue}", daemon=True)
-            for consumer in consumers(app, sqs)
+            for consumer in consumers(app, sqs, usage or Usage())
         ]
 
     def start(self) -> None:
@@ -51,12 +52,15 @@ class Worker:
 class QueueConsumer:
     """One queue and its handler."""
 
-    def __init__(self, sqs: Any, queue: str, handler: Handler, name: str, batch_size: int) -> None:
+    def __init__(
+        self, sqs: Any, queue: str, handler: Handler, name: str, batch_size: int, usage: Usage | None = None
+    ) -> None:
         """`name` is the function's name; `batch_size` above 10, SQS's own limit, counts as 10."""
         self.queue = queue
         self._sqs = sqs
         self._handler = handler
         self._name = name
+        self._usage = usage or Usage()
         self._batch_size = min(batch_size, _RECEIVE_LIMIT)
         self._url: str | None = None
         self._arn = ""
@@ -92,7 +96,8 @@ class QueueConsumer:
     def _handle(self, messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """Call the handler with `messages` and return those it is done with."""
         try:
-            answer = self._handler(sqs_event(self._arn, messages), lambda_context(self._name))
+            with self._usage.invocation(self._name):
+                answer = self._handler(sqs_event(self._arn, messages), lambda_context(self._name))
             failed = failed_ids(answer, {message["MessageId"] for message in messages})
         except Exception:
             log.exception("%s failed with %d message(s) of %s", self._name, len(messages), self.queue)
@@ -102,10 +107,10 @@ class QueueConsumer:
         return [message for message in messages if message["MessageId"] not in failed]
 
 
-def consumers(app: Chalice, sqs: Any) -> list[QueueConsumer]:
+def consumers(app: Chalice, sqs: Any, usage: Usage | None = None) -> list[QueueConsumer]:
     """Return a consumer for each queue handler of `app`."""
     return [
-        QueueConsumer(sqs, source.queue, handler_of(app, source), source.name, source.batch_size)
+        QueueConsumer(sqs, source.queue, handler_of(app, source), source.name, source.batch_size, usage)
         for source in app.event_sources
         if isinstance(source, SQSEventConfig) and source.queue
     ]

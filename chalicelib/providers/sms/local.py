@@ -66,6 +66,11 @@ class Inbox:
                 rows = connection.execute(query + " WHERE recipient = ?" + order, (phone, limit)).fetchall()
         return [Message(to=to, text=text, sent_at=sent_at, template=template) for to, text, sent_at, template in rows]
 
+    def count(self) -> int:
+        """Return how many messages were ever kept."""
+        with self._connection() as connection:
+            return int(connection.execute("SELECT count(*) FROM messages").fetchone()[0])
+
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
         """Yield a connection whose changes are committed at the end; one per call, so that threads share nothing."""
