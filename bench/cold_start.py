@@ -109,9 +109,8 @@ def run(kind: Kind, event: Path, environment: Mapping[str, str]) -> tuple[float,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    assert process.stdout is not None
     told = b""
-    for line in process.stdout:
+    for line in process.stdout or ():
         if line.startswith(b'{"answer":'):
             told = line
             break
@@ -129,12 +128,12 @@ def _check(kind: Kind, told: dict[str, Any]) -> None:
     answer = told["answer"]
     body = json.loads(answer["body"])
     right = {
-        "bare": lambda: body == {"hello": "world"},
-        "search": lambda: len(body["items"]) == 20,
-        "order": lambda: body["state"] == "pending_payment",
-        "free order": lambda: body["state"] == "confirmed",
+        "bare": body == {"hello": "world"},
+        "search": len(body.get("items", ())) == 20,
+        "order": body.get("state") == "pending_payment",
+        "free order": body.get("state") == "confirmed",
     }
-    if answer["statusCode"] != kind.status or not right[kind.name]():
+    if answer["statusCode"] != kind.status or not right[kind.name]:
         raise SystemExit(f"{kind.name} was answered {answer['statusCode']}: {answer['body']}")
     kind.modules = told["modules"]
 

@@ -1,5 +1,5 @@
-"""The city that `bench.cold_start` asks: seeded in a process of its own, which also signs in, quotes, and says which
-requests to send. Prints one JSON object: `search` and lists of `orders` and `free_orders`, each an API Gateway event."""
+"""The city that `bench.cold_start` asks: seeded in a process of its own, which also quotes and says which requests
+to send. Prints one JSON object: `search` and lists of `orders` and `free_orders`, each an API Gateway event."""
 
 from __future__ import annotations
 

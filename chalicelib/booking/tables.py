@@ -43,11 +43,14 @@ def _pk(shop_id: str, day: date) -> str:
 
 def day(shop_id: str, on: date, *, consistent: bool = True) -> DayState:
     """A11: everything taken on a shop's local day, one Query."""
-    answer = dynamo.client().query(
-        TableName=DayRow.Meta.table_name,
-        KeyConditionExpression="pk = :pk",
-        ExpressionAttributeValues={":pk": {"S": _pk(shop_id, on)}},
-        ConsistentRead=consistent,
+    answer = dynamo.client().call(
+        "Query",
+        {
+            "TableName": DayRow.Meta.table_name,
+            "KeyConditionExpression": "pk = :pk",
+            "ExpressionAttributeValues": {":pk": {"S": _pk(shop_id, on)}},
+            "ConsistentRead": consistent,
+        },
     )
     busy: dict[str, frozenset[int]] = {}
     orders: dict[tuple[str, int], str] = {}
