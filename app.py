@@ -19,6 +19,7 @@ app = App(
     ),
     handlers=(
         "chalicelib.booking.handlers",
+        "chalicelib.insights.handlers",
         "chalicelib.notifications.handlers",
         "chalicelib.orders.handlers",
         "chalicelib.reconciliation.handlers",

@@ -51,7 +51,7 @@ SETTINGS = {
     "LINLI_SMS": "chalicelib.providers.sms.sns:SnsSender",
     "LINLI_PAYMENTS": "chalicelib.providers.payments.stripe:StripePayments",
     "LINLI_WECHAT_LOGIN": "chalicelib.providers.wechat_login.api:WechatApi",
-    "POWERTOOLS_LOG_LEVEL": "INFO",
+    "LINLI_LOG_LEVEL": "INFO",
 }
 
 

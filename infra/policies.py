@@ -22,6 +22,7 @@ from infra.names import camel, queue_id, table_id
 _NOT_FOLLOWED = frozenset({"chalicelib.runtime.entry", "chalicelib.wiring"})
 _JOBS = "chalicelib.runtime.jobs"
 _OUTBOX = "chalicelib.runtime.outbox"
+_HEALTH = "chalicelib.runtime.health"
 
 _READ = ("BatchGetItem", "GetItem", "Query")
 _WRITE = ("ConditionCheckItem", "DeleteItem", "PutItem", "UpdateItem")
@@ -43,7 +44,7 @@ def policy(function: Function, stack: Stack) -> dict[str, Any]:
     if function.queue:
         statements.append(_consume(function.queue))
     if _OUTBOX in reached:
-        statements.append(_relay())
+        statements.append(_relay(reached))
     statements += _ports(reached)
     return {"Version": "2012-10-17", "Statement": statements}
 
@@ -102,10 +103,12 @@ def _consume(queue: str) -> Statement:
     return _allow("Consume", actions, [{"Fn::GetAtt": [queue_id(queue), "Arn"]}])
 
 
-def _relay() -> Statement:
+def _relay(reached: set[str]) -> Statement:
+    """Sending; and looking at the queues, for whoever answers how the process is."""
     heard = sorted({queue.name for queue in resources.TOPICS.values()})
     arns = [{"Fn::GetAtt": [queue_id(name), "Arn"]} for name in heard]
-    return _allow("Relay", ["sqs:GetQueueUrl", "sqs:SendMessage"], arns)
+    looking = ["sqs:GetQueueAttributes"] if _HEALTH in reached else []
+    return _allow("Relay", [*looking, "sqs:GetQueueUrl", "sqs:SendMessage"], arns)
 
 
 def ports_used(module: str) -> set[str]:

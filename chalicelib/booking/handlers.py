@@ -9,11 +9,12 @@ from chalice.app import Blueprint
 from chalicelib.booking import service
 from chalicelib.runtime import entry
 from chalicelib.runtime.context import Context
+from chalicelib.runtime.schedules import SCHEDULES
 
 blueprint = Blueprint(__name__)
 
 
-@blueprint.schedule("cron(30 19 * * ? *)", name="build_search")
+@blueprint.schedule(SCHEDULES["build_search"], name="build_search")
 @entry.schedule("build_search", lease_seconds=600)
 def build_search(ctx: Context) -> dict[str, Any]:
     """Corrects what search knows of days that have bookings."""

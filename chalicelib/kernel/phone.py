@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 
-
 def parse(text: str) -> str:
     """The number in E.164. Raises ValueError unless it is a possible number with a country code."""
     import phonenumbers

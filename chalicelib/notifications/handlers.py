@@ -18,4 +18,4 @@ blueprint = Blueprint(__name__)
 def notify(ctx: Context, news: News) -> None:
     """Sends what the customer should hear. What fails comes again; what is stale or was sent is let pass."""
     outcome = service.tell(ctx, news, message_id=ctx.request_id)
-    log.info("notified", event=news.event, order_id=news.data["order_id"], outcome=outcome)
+    log.info("notified", outcome=outcome)

@@ -16,6 +16,7 @@ from chalicelib.runtime import entry, jobs, log
 from chalicelib.runtime.context import Context
 from chalicelib.runtime.outbox import News
 from chalicelib.runtime.resources import REFUND
+from chalicelib.runtime.schedules import SCHEDULES
 
 blueprint = Blueprint(__name__)
 
@@ -29,7 +30,7 @@ def refund(ctx: Context, news: News) -> None:
     paying.drive_refunds(ctx, news.data["order_id"])
 
 
-@blueprint.schedule("rate(1 minute)", name="sweep")
+@blueprint.schedule(SCHEDULES["sweep"], name="sweep")
 @entry.schedule("sweep", lease_seconds=20)
 def sweep(ctx: Context) -> dict[str, Any]:
     """Facts that no webhook brought, facts that were parked, and everything whose time has come."""

@@ -12,7 +12,7 @@ from chalicelib.ledger.model import Terms
 from chalicelib.orders import quotes, saving, tables
 from chalicelib.orders.model import Booking, Charge, Event, Line, Order
 from chalicelib.orders.quotes import Quote, QuotedLine
-from chalicelib.runtime import outbox
+from chalicelib.runtime import metrics, outbox
 from chalicelib.runtime.context import Context
 from chalicelib.runtime.transaction import AlreadyDone, OldItem, Transaction
 
@@ -74,6 +74,9 @@ def _write(ctx: Context, order: Order, blocks: list[Block]) -> None:
     if order.state != "pending_payment":
         outbox.publish(tx, *saving.news_of(order, (f"order.{order.state}",), ctx.now))
     tx.commit()
+    metrics.count(metrics.ORDERS_PLACED)
+    if order.state == "confirmed":
+        metrics.count(metrics.ORDERS_CONFIRMED)
     booking.note_days(ctx, order.shop_id, blocks)
 
 

@@ -12,7 +12,7 @@ from chalicelib.ledger import service as ledger
 from chalicelib.orders import changes, tables
 from chalicelib.orders.changes import Change, Clocks
 from chalicelib.orders.model import Changed, Order
-from chalicelib.runtime import outbox
+from chalicelib.runtime import metrics, outbox
 from chalicelib.runtime.context import Context
 from chalicelib.runtime.outbox import News
 from chalicelib.runtime.transaction import Transaction
@@ -58,6 +58,8 @@ def write(ctx: Context, before: Order, change: Change, *, due_by: Instant | None
         ledger.post(tx, entry)
     outbox.publish(tx, *news_of(after, change.news, ctx.now))
     tx.commit()
+    if after.state == "confirmed" and before.state != "confirmed":
+        metrics.count(metrics.ORDERS_CONFIRMED)
     if change.claims or change.releases:
         booking.note_days(ctx, after.shop_id, blocks_of(after))
     return after

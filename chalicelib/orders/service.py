@@ -6,7 +6,7 @@ Placing stands in `placing`, money in `paying`, ends in `ending`; every write go
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from chalicelib.catalog import service as catalog
@@ -19,6 +19,7 @@ from chalicelib.ledger import service as ledger_service
 from chalicelib.orders import decisions, saving, tables
 from chalicelib.orders.changes import Change
 from chalicelib.orders.model import ORDER, TABS, CancelQuote, CancelTooLate, Order, cancel_quote, proof_of, tab
+from chalicelib.providers.ports import SUCCEEDED
 from chalicelib.runtime.context import Context
 
 
@@ -115,6 +116,17 @@ def payment_facts(ctx: Context, order_ids: Iterable[str]) -> dict[str, OrderMone
         order.id: OrderMoney(order.captured_minor, order.refunded_minor, order.currency)
         for order in tables.many(order_ids)
     }
+
+
+def unaware_of(ctx: Context, paid: Mapping[str, str]) -> set[str]:
+    """Those intents whose money their order does not know of; `paid` says by intent which order it is for."""
+    found = {order.id: order for order in tables.many(paid.values())}
+    return {intent for intent, order_id in paid.items() if not _received(found.get(order_id), intent)}
+
+
+def _received(order: Order | None, intent_id: str) -> bool:
+    attempts = [attempt for charge in order.charges for attempt in charge.attempts] if order else []
+    return any(attempt.intent_id == intent_id and attempt.state == SUCCEEDED for attempt in attempts)
 
 
 # ---------------------------------------------------------------------------------------------- notices

@@ -5,6 +5,7 @@ from __future__ import annotations
 from chalicelib.orders import paying
 from chalicelib.payments import service as payments
 from chalicelib.providers.ports import SignatureInvalid
+from chalicelib.runtime import log
 from chalicelib.web.auth import SIGNED
 from chalicelib.web.router import Answer, Call, Router
 from chalicelib.web.schema import Output
@@ -27,4 +28,6 @@ class Received(Output):
 )
 def stripe_webhook(call: Call) -> Answer:
     event = payments.verify(call.ctx, call.raw, dict(call.headers))
+    about = event.intent or event.refund
+    log.bind(event_id=event.event_id, order_id=about.order_id if about else "")
     return Answer(Received(received=True, outcome=paying.apply_event(call.ctx, event)))

@@ -79,6 +79,11 @@ def parked() -> Iterator[Parked]:
     return tables.parked()
 
 
+def parked_count(limit: int = 1_000) -> int:
+    """How many facts are waiting for their order, `limit` at the most."""
+    return tables.parked_count(limit)
+
+
 def close_parked(fact: Parked) -> None:
     """It was applied after all, or its time is over: it is not tried again."""
     tables.close_parked(fact)

@@ -67,6 +67,11 @@ def parked(limit: int = 200) -> Iterator[Parked]:
             yield Parked(provider, row.kind, object_id, row.sk, row.reason, Instant(row.received_ms))
 
 
+def parked_count(limit: int) -> int:
+    """A18: how many parked facts are open, `limit` at the most; counted in the index, no row is read."""
+    return InboxRow.parked_index.count("open", limit=limit)
+
+
 def close_parked(fact: Parked) -> None:
     """It was applied after all, or nothing is left to apply: it leaves the index and stays readable."""
     row = InboxRow(f"{fact.provider}#{fact.object_id}", fact.event_id)

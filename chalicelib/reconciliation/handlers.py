@@ -9,11 +9,12 @@ from chalice.app import Blueprint
 from chalicelib.reconciliation import service
 from chalicelib.runtime import entry
 from chalicelib.runtime.context import Context
+from chalicelib.runtime.schedules import SCHEDULES
 
 blueprint = Blueprint("chalicelib.reconciliation.handlers")
 
 
-@blueprint.schedule("cron(0 18 * * ? *)", name="reconcile")  # 02:00 in Shanghai
+@blueprint.schedule(SCHEDULES["reconcile"], name="reconcile")
 @entry.schedule(service.JOB, lease_seconds=900)
 def reconcile(ctx: Context) -> dict[str, Any]:
     """Matches the provider days since the last completed run."""

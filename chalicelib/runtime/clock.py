@@ -27,6 +27,11 @@ def _offset_seconds(path: str) -> int:
     return _offset[1]
 
 
+def machine_now() -> Instant:
+    """What the machine's own clock says, however far the local stack's clock was moved: for what others compare."""
+    return Instant(time.time_ns() // 1_000_000)
+
+
 def now() -> Instant:
     path = settings().clock_file
-    return Instant(time.time_ns() // 1_000_000 + (_offset_seconds(path) * 1000 if path else 0))
+    return machine_now().plus(seconds=_offset_seconds(path) if path else 0)

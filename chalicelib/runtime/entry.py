@@ -9,6 +9,7 @@ Chalice's decorator stands outermost, ours inside:
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -32,21 +33,29 @@ def sqs(consume: Callable[[Context, News], None]) -> Callable[[Any], dict[str, A
 
     @wraps(consume)
     def handler(event: Any) -> dict[str, Any]:
+        where = log.of_lambda(event.context, consume.__name__)
         failures = []
         for record in event.to_dict()["Records"]:
             message_id = record["messageId"]
-            try:
-                news = News.parse(record["body"])
-                with measured() as used:
-                    consume(system_context(message_id), news)
-                    outbox.handled(news)
-                log.info("consumed", queue=consume.__name__, message_id=message_id, write_units=used.write_units)
-            except Exception as error:  # any failure of one message must not lose the others
-                log.error("message failed", error, queue=consume.__name__, message_id=message_id)
-                failures.append({"itemIdentifier": message_id})
+            with log.bound(request_id=message_id, **where):
+                try:
+                    _consume(consume, record["body"], message_id)
+                except Exception as error:  # any failure of one message must not lose the others
+                    log.error("message failed", error)
+                    failures.append({"itemIdentifier": message_id})
         return {"batchItemFailures": failures}
 
     return handler
+
+
+def _consume(consume: Callable[[Context, News], None], body: str, message_id: str) -> None:
+    begun = time.perf_counter()
+    news = News.parse(body)
+    log.bind(news=news.id, order_id=str(news.data.get("order_id", "")))
+    with measured() as used:
+        consume(system_context(message_id), news)
+        outbox.handled(news)
+    log.info("consumed", ms=log.since_ms(begun), **used.fields())
 
 
 def schedule(
@@ -56,20 +65,26 @@ def schedule(
 
     def decorate(run: Callable[[Context], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
         @wraps(run)
-        def handler(event: Any) -> dict[str, Any]:  # noqa: ARG001  # the event of a schedule says nothing
-            ctx = system_context()
-            try:
-                jobs.take_lease(job, ctx.now, lease_seconds)
-            except jobs.LeaseTaken:
-                return {"skipped": True}
-            try:
-                with measured() as used:
-                    done = run(ctx)
-            finally:
-                jobs.end_lease(job, ctx.now)
-            jobs.note_ok(job, ctx.now)
-            log.info("job done", job=job, write_units=used.write_units, read_units=used.read_units, **done)
-            return done
+        def handler(event: Any) -> dict[str, Any]:
+            begun = time.perf_counter()
+            with log.bound(job=job, **log.of_lambda(event.context, job)):
+                ctx = system_context()
+                try:
+                    jobs.take_lease(job, ctx.now, lease_seconds)
+                except jobs.LeaseTaken:
+                    log.info("job skipped, another run is under way")
+                    return {"skipped": True}
+                try:
+                    with measured() as used:
+                        done = run(ctx)
+                except Exception as error:  # Lambda would print a trace of its own, in no form that can be searched
+                    log.error("job failed", error, ms=log.since_ms(begun))
+                    raise
+                finally:
+                    jobs.end_lease(job, ctx.now)
+                jobs.note_ok(job, ctx.now)
+                log.info("job done", ms=log.since_ms(begun), **used.fields(), **done)
+                return done
 
         return handler
 

@@ -5,6 +5,8 @@ Every effect of a job is conditional by itself; the lease saves work, it guards 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from chalicelib.kernel.errors import Conflict
 from chalicelib.kernel.instant import Instant
 from chalicelib.runtime.dynamo import IntegerAttribute, PackedAttribute, Row, table_name
@@ -52,3 +54,9 @@ def save_cursor(job: str, value: dict[str, int | str]) -> None:
 def note_ok(job: str, now: Instant) -> None:
     """When the job last ended well; an alarm watches its age."""
     JobRow(job, "last_ok", until=now.ms).save()
+
+
+def last_ok(names: Iterable[str]) -> dict[str, Instant]:
+    """A35: when each of these jobs last ended well; those that never did are left out."""
+    rows = JobRow.batch_get([(name, "last_ok") for name in names])
+    return {row.pk: Instant(row.until) for row in rows if row.until is not None}

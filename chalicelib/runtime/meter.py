@@ -38,6 +38,10 @@ class Meter:
                 self.write_units += units
                 _split(entry, self.by_table)
 
+    def fields(self) -> dict[str, float]:
+        """What a log line says of it."""
+        return {"read_units": self.read_units, "write_units": self.write_units}
+
     def take(self, other: Meter) -> None:
         """Adds what another one counted."""
         self.read_units += other.read_units

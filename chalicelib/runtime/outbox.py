@@ -23,6 +23,7 @@ from chalicelib.runtime.transaction import Transaction
 SHARDS = 8
 GRACE_MS = 60_000  # younger rows are the inline relay's and the consumer's
 PAGE = 200  # rows a sweep sends from one shard; what is left waits a minute
+REST = "rest"
 MAX_SENDS = 13  # doubling waits: about three days, then a person has to look
 
 
@@ -126,6 +127,18 @@ def _rest(row: OutboxRow) -> None:
     """Nobody could handle it for days: it leaves the sweeper's way and waits for a person under pk `rest`."""
     log.error("news could not be handled", news=row.sk, event=row.data["event"])
     tx = Transaction()
-    tx.put(OutboxRow("rest", row.sk, data=row.data, sends=row.sends))
+    tx.put(OutboxRow(REST, row.sk, data=row.data, sends=row.sends))
     tx.delete(OutboxRow(row.pk, row.sk))
     tx.commit()
+
+
+def oldest() -> tuple[str, Instant] | None:
+    """A27: the id of the news that has stood longest, given up or not, and when it should have been handled: a minute
+    after it came to stand there. One row of each partition is read."""
+    found = []
+    for pk in (*map(str, range(SHARDS)), REST):
+        for row in OutboxRow.query(pk, limit=1):
+            ms, _, news_id = row.sk.partition("#")
+            found.append((Instant(int(ms) + GRACE_MS), news_id))
+    at, news_id = min(found, default=(None, ""))
+    return (news_id, at) if at is not None else None

@@ -13,6 +13,12 @@ class SettingsError(Exception):
     """A setting is missing or malformed; the message is one line for the person who starts the process."""
 
 
+_CHOICES = {
+    "log_level": ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
+    "metrics": ("on", "off"),  # off costs nothing: a stage without alarms needs none
+}
+
+
 @dataclass(frozen=True)
 class Settings:
     """Field `hold_seconds` is the variable `LINLI_HOLD_SECONDS`. Numbers carry their unit in the name."""
@@ -20,6 +26,8 @@ class Settings:
     stage: str = "local"
     surface: str = "all"  # which part of the code this deployment serves, see web.application
     version: str = "0.1.0"
+    log_level: str = "INFO"
+    metrics: str = "off"
     table_prefix: str = "linli-"
     public_url: str = "http://127.0.0.1:8000"
     clock_file: str = ""
@@ -76,7 +84,8 @@ class Settings:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:
-        """Raises SettingsError for a number that is none and for an empty text. Other `LINLI_` names are our tools'."""
+        """Raises SettingsError for a number that is none, an empty text, and a word that is not among its choices.
+        Other `LINLI_` names are our tools'."""
         hints = get_type_hints(cls)
         known = {f"LINLI_{field.name.upper()}": field.name for field in fields(cls)}
         values: dict[str, str | int] = {}
@@ -91,6 +100,8 @@ class Settings:
             else:
                 if not text:
                     raise SettingsError(f"{name} is empty")
+                if text not in _CHOICES.get(field, (text,)):
+                    raise SettingsError(f"{name} must be one of {', '.join(_CHOICES[field])}, not {text!r}")
                 values[field] = text
         return cls(**values)  # type: ignore[arg-type]  # values are typed by the loop above
 

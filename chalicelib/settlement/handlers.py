@@ -8,12 +8,13 @@ from chalice.app import Blueprint
 
 from chalicelib.runtime import entry
 from chalicelib.runtime.context import Context
+from chalicelib.runtime.schedules import SCHEDULES
 from chalicelib.settlement import service
 
 blueprint = Blueprint("chalicelib.settlement.handlers")
 
 
-@blueprint.schedule("cron(0 19 * * ? *)", name="settle")  # 03:00 in Shanghai, an hour after the reconciliation
+@blueprint.schedule(SCHEDULES["settle"], name="settle")
 @entry.schedule(service.JOB, lease_seconds=900)
 def settle(ctx: Context) -> dict[str, Any]:
     """Closes every statement that is due."""

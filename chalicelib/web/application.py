@@ -84,6 +84,8 @@ class App(Chalice):
         elif self.surface in HTTP_SURFACES:
             # What is made from here to the first answer stays; looking through it for garbage costs a tenth of a start.
             gc.disable()
+            # We have no plugin for pydantic; to look for one is to open the metadata of every installed package.
+            os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
             for name in _FOUNDATION:
                 import_module(name)
 

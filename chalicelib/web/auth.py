@@ -52,6 +52,11 @@ def _key(kid: str) -> str:
 CURRENT_KID = "1"
 
 
+def require_key() -> None:
+    """Raises unless the key that signs tokens can be read."""
+    _key(CURRENT_KID)
+
+
 def issue_access_token(account_id: str, session_id: str, roles: tuple[str, ...], now: Instant) -> str:
     """A signed token that lives `access_token_seconds`."""
     import jwt

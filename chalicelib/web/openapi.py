@@ -199,9 +199,11 @@ def _responses(operation: Operation, references: dict[Any, Any], components: dic
     for problem in errors_of(operation):
         by_status.setdefault(problem.status, []).append(problem)
     for status, group in by_status.items():
+        declared = responses.get(str(status), {}).get("content", {})
         responses[str(status)] = {
             "description": "; ".join(f"`{p.code}`: {messages[p.code][0]}" for p in group),
             "content": {
+                **declared,
                 problems.MEDIA_TYPE: {
                     "schema": {
                         "allOf": [
@@ -210,7 +212,7 @@ def _responses(operation: Operation, references: dict[Any, Any], components: dic
                         ]
                     },
                     "examples": {p.code: {"$ref": f"#/components/examples/{p.code}"} for p in group},
-                }
+                },
             },
         }
     return responses

@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
@@ -38,7 +39,7 @@ from chalicelib.kernel.errors import (
     WrongMediaType,
 )
 from chalicelib.kernel.instant import Instant
-from chalicelib.runtime import clock, log
+from chalicelib.runtime import clock, log, metrics
 from chalicelib.runtime.context import Context
 from chalicelib.runtime.meter import measured
 from chalicelib.runtime.settings import settings
@@ -46,6 +47,7 @@ from chalicelib.web import auth, problems, rate
 from chalicelib.web.application import serves
 from chalicelib.web.schema import Empty
 
+API_FUNCTION = "api_handler"
 MAX_BODY_BYTES = 256 * 1024
 MAX_WEBHOOK_BYTES = 1024 * 1024
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
@@ -185,25 +187,36 @@ def _serve(operation: Operation, view: Callable[[Call], Answer], request: Any, p
     request_id = asked_id if _REQUEST_ID.fullmatch(asked_id) else ids.random_id("req")
     common = {"X-Request-Id": request_id, "Content-Language": locale, "Vary": "Accept-Language, Authorization"}
     limits: dict[str, str] = {}
-    with measured() as used:
-        try:
-            answer = _answer(
-                operation, view, request, path, headers=headers, locale=locale, request_id=request_id, limits=limits
-            )
-            response = _present(answer, headers, operation, locale)
-        except Exception as error:  # whatever happens, the caller gets a problem document
-            response = _failed(error, locale, request_id, operation)
-    response.headers.update(limits)
-    response.headers.update(common)
-    log.info(
-        "served",
-        operation=operation.name,
-        status=response.status_code,
-        request_id=request_id,
-        read_units=used.read_units,
-        write_units=used.write_units,
-    )
+    begun = time.perf_counter()
+    where = log.of_lambda(request.lambda_context, API_FUNCTION)
+    with log.bound(request_id=request_id, operation=operation.name, order_id=_order_id(path), **where):
+        with measured() as used:
+            try:
+                answer = _answer(
+                    operation, view, request, path, headers=headers, locale=locale, request_id=request_id, limits=limits
+                )
+                log.bind(order_id=_order_of(answer))
+                response = _present(answer, headers, operation, locale)
+            except Exception as error:  # whatever happens, the caller gets a problem document
+                response = _failed(error, locale, request_id)
+        response.headers.update(limits)
+        response.headers.update(common)
+        log.info("served", status=response.status_code, ms=log.since_ms(begun), **used.fields())
+        if response.status_code >= 500:
+            metrics.count(metrics.REQUEST_FAILURES)
     return response
+
+
+def _order_id(path: dict[str, str]) -> str:
+    """The order that a path names; what is no id is the caller's text and stays out of the log."""
+    named = path.get("order_id", "")
+    return named if ids.is_id(named, "ord") else ""
+
+
+def _order_of(answer: Answer) -> str:
+    """The order that an answer is."""
+    found = getattr(answer.body, "id", "")
+    return found if isinstance(found, str) and ids.is_id(found, "ord") else ""
 
 
 def _answer(
@@ -225,6 +238,7 @@ def _answer(
     if operation.limited:
         _limit("address", address, settings().rate_address_minute, now, limits)
     actor = auth.actor_for(operation.allow, headers, now)
+    log.bind(account_id=actor.account_id)
     if operation.limited and actor.account_id:
         _limit("account", actor.account_id, settings().rate_account_minute, now, limits)
     ctx = Context(now=now, ports=wiring.ports(), actor=actor, request_id=request_id, locale=locale, address=address)
@@ -333,7 +347,7 @@ def _present(answer: Answer, headers: dict[str, str], operation: Operation, loca
         # The same version has other words in another language, and must not pass for it in a cache.
         mark = f"{answer.version}.{locale}" if answer.version is not None else _content_mark(text)
         sent["ETag"] = f'"{mark}"'
-        if operation.method == "GET" and _matches(headers.get("if-none-match", ""), mark):
+        if operation.method == "GET" and answer.status == 200 and _matches(headers.get("if-none-match", ""), mark):
             return Response("", sent, 304)
     return Response(text, {**sent, "Content-Type": media_type}, answer.status)
 
@@ -349,8 +363,9 @@ def _matches(if_none_match: str, mark: str) -> bool:
     return f'"{mark}"' in asked or asked == ["*"]
 
 
-def _failed(error: Exception, locale: str, request_id: str, operation: Operation) -> Response:
-    problem = error if isinstance(error, Problem) else _unexpected(error, request_id, operation)
+def _failed(error: Exception, locale: str, request_id: str) -> Response:
+    problem = error if isinstance(error, Problem) else _unexpected(error)
+    log.bind(code=problem.code)
     headers: dict[str, str | list[str]] = {"Content-Type": problems.MEDIA_TYPE}
     if problem.retry_after_seconds is not None or problem.status in (429, 503):
         headers["Retry-After"] = str(problem.retry_after_seconds or 1)
@@ -360,12 +375,12 @@ def _failed(error: Exception, locale: str, request_id: str, operation: Operation
     return Response(body, headers, problem.status)
 
 
-def _unexpected(error: Exception, request_id: str, operation: Operation) -> Problem:
+def _unexpected(error: Exception) -> Problem:
     """Trouble below us is 503 and may be tried again; anything else is a bug of ours, logged with its trace."""
     from botocore.exceptions import BotoCoreError, ClientError
     from pynamodb.exceptions import PynamoDBException
 
-    log.error("request failed", error, operation=operation.name, request_id=request_id)
+    log.error("request failed", error)
     if isinstance(error, BotoCoreError | ClientError | PynamoDBException):
         return Unavailable(retry_after_seconds=1)
     return Problem()

@@ -7,24 +7,62 @@ from functools import lru_cache
 from pathlib import Path
 from typing import cast
 
+from pydantic import Field, RootModel
+
+from chalicelib.runtime.health import checks
 from chalicelib.runtime.settings import settings
-from chalicelib.web import openapi
+from chalicelib.web import auth, openapi
 from chalicelib.web.application import App
 from chalicelib.web.auth import PUBLIC
 from chalicelib.web.router import Answer, Call, Router
-from chalicelib.web.schema import Output
+from chalicelib.web.schema import Output, Query
 
 router = Router("web")
 
 
 class Health(Output):
-    status: str
+    status: str = Field(examples=["ok"])
     version: str
 
 
-@router.get("/healthz", allow=PUBLIC, answers={200: Health}, limited=False, summary="Is this process alive?")
+class CheckOut(Output):
+    """One thing that the process needs, whether it is there, and how long it took to find out."""
+
+    name: str = Field(examples=["database"])
+    ok: bool
+    ms: int = Field(ge=0)
+
+
+class DeepHealth(Health):
+    """`status` is ok or failing."""
+
+    checks: list[CheckOut]
+
+
+class HealthAnswer(RootModel[Health | DeepHealth]):
+    """With `checks` when it was asked to look deeper."""
+
+
+class HealthQuery(Query):
+    deep: bool = Field(default=False, description="Also whether what it needs is there; remembered for some seconds")
+
+
+@router.get(
+    "/healthz",
+    allow=PUBLIC,
+    query=HealthQuery,
+    answers={200: HealthAnswer, 503: DeepHealth},
+    limited=False,
+    summary="Is this process alive?",
+)
 def health(call: Call) -> Answer:
-    return Answer(Health(status="ok", version=settings().version))
+    if not call.query.deep:
+        return Answer(Health(status="ok", version=settings().version))
+    found = checks({"secrets": auth.require_key})
+    well = all(check.ok for check in found)
+    shown = [CheckOut(name=check.name, ok=check.ok, ms=check.ms) for check in found]
+    answer = DeepHealth(status="ok" if well else "failing", version=settings().version, checks=shown)
+    return Answer(answer, 200 if well else 503)
 
 
 @lru_cache(maxsize=1)

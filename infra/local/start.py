@@ -173,10 +173,12 @@ def environment_for(place: Place, endpoints: Mapping[str, str], stripe_port: int
         "LINLI_OTP_PER_ADDRESS_HOUR": "100000",
         "LINLI_OTP_PER_PREFIX_HOUR": "1000",
         # The functions' own lines are for machines; a person watches the access log, and sees what goes wrong.
-        "POWERTOOLS_LOG_LEVEL": "WARNING",
+        "LINLI_LOG_LEVEL": "WARNING",
     }
+    chosen = {name: os.environ.get(name) or default for name, default in choices.items()}
     return {
-        **{name: os.environ.get(name) or default for name, default in choices.items()},
+        **chosen,
+        "LINLI_LOG_LEVEL": chosen["LINLI_LOG_LEVEL"].upper(),
         **_credentials(),
         **endpoints,
         "LINLI_STAGE": "local",
@@ -249,7 +251,8 @@ def _fail(reason: str) -> int:
 
 
 def _configure_logging() -> None:
-    """Log to stderr; LINLI_LOG_LEVEL=DEBUG adds the stack traces that are otherwise left out."""
+    """Log to stderr. LINLI_LOG_LEVEL is also the functions' (they keep to WARNING without it); DEBUG adds the stack
+    traces that are otherwise left out."""
     level = os.environ.get("LINLI_LOG_LEVEL", "INFO").upper()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S")
     if level in logging.getLevelNamesMapping():
@@ -260,17 +263,13 @@ def _configure_logging() -> None:
 
 def _keep_functions_log(path: Path) -> None:
     """Send the functions' JSON to a file; the terminal shows a line for each request, and their errors."""
-    from chalicelib.runtime.log import logger
+    from chalicelib.runtime import log as functions
 
-    functions = logging.getLogger(logger().name)
-    for handler in functions.handlers:
-        if isinstance(handler, logging.StreamHandler):
-            handler.setStream(path.open("a", encoding="utf-8"))
+    functions.send_to(path.open("a", encoding="utf-8"))
     errors = logging.StreamHandler()
     errors.setLevel(logging.ERROR)
     errors.setFormatter(logging.Formatter("%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S"))
-    functions.addHandler(errors)
-    functions.propagate = False
+    functions.logger().addHandler(errors)
 
 
 def _on_signals(action: Any) -> None:

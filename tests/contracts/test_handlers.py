@@ -158,6 +158,16 @@ def test_alone_build_search() -> None:
     assert noted.bookable_until is not None
 
 
+def test_alone_watch() -> None:
+    """A refund that is owed is noted by its order, and the run remembers up to where it has read."""
+    visit = paid()
+    visit.cancel()
+    said = run_alone("watch", scheduled())
+    assert said["RefundPayableSeconds"] >= 0
+    assert [row["a"]["N"] for row in rows("insights", visit.id)] == ["12800"]
+    assert rows("insights", '"watch"')
+
+
 @pytest.fixture
 def sqs(tmp_path: Path) -> Iterator[str]:
     """The address of a real queue engine."""
