@@ -58,9 +58,9 @@ def modules_by_path() -> dict[str, list[str]]:
     return found
 
 
-# What every slice needs, the deepest first. A library that is reached through ten others runs its imports at the end of
-# a long stack of frames, and where a piece of that stack just ends, Python 3.11 asks the kernel for memory at each call:
-# the patterns of urllib3 then take 50 ms to compile, and 5 ms from here.
+# What every slice needs, imported one after the other. A library that is reached through ten others runs its imports at
+# the end of a long stack of frames; where a piece of that stack just ends, Python 3.11 asks the kernel for memory at
+# each call, and the patterns of urllib3 take 50 ms to compile instead of 5.
 _FOUNDATION = ("urllib3", "botocore.auth", "botocore.client", "pynamodb.models", "pydantic.main")
 
 

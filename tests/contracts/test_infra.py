@@ -18,7 +18,7 @@ from chalice import Chalice
 
 from chalicelib.kernel.errors import all_problems
 from chalicelib.providers.ports import Ports
-from chalicelib.runtime import dynamo, resources
+from chalicelib.runtime import resources
 from chalicelib.runtime.settings import Settings
 from chalicelib.web import problems
 from infra import cloud, declare, functions, policies
@@ -28,6 +28,7 @@ from infra.imports import ROOT, modules, tree_of
 from infra.names import dead_letter_id, event_id, function_id, log_group_id, queue_id, table_id
 from infra.ops import package
 from infra.ops.package import Package
+from tests import engine
 
 STAGING, PROD = STAGES
 
@@ -144,7 +145,7 @@ def test_two_runs_of_a_schedule_never_overlap(stack: Stack, template: dict[str, 
 def test_the_tables_of_the_template_are_those_of_the_engine(stack: Stack, template: dict[str, Any]) -> None:
     """What the tests run on is what the cloud gets: keys, indexes and projections."""
     for table in stack.tables:
-        there = dynamo.client().describe_table(TableName=table.name)["Table"]
+        there = engine.admin().describe_table(TableName=table.name)["Table"]
         asked = properties(template, table_id(table.short))
         assert _shape(there) == _shape(asked), table.short
         assert asked["TableName"] == f"linli-prod-{table.short}"
