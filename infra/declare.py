@@ -183,13 +183,11 @@ def functions(app: Any) -> list[Function]:
     return sorted(found, key=lambda function: function.name)
 
 
-def route_modules() -> dict[str, list[str]]:
-    """Each path of the app and the modules that declare its operations, by name."""
+def route_modules() -> dict[str, str]:
+    """Each operation of the app, as `GET /path`, and the module that declares it, by name."""
     import_module("app")
-    found: dict[str, set[str]] = {}
-    for operation in OPERATIONS:
-        found.setdefault(operation.path, set()).add(operation.module)
-    return {path: sorted(found[path]) for path in sorted(found)}
+    found = {f"{operation.method} {operation.path}": operation.module for operation in OPERATIONS}
+    return dict(sorted(found.items()))
 
 
 def _expression(source: Any) -> str:

@@ -51,7 +51,7 @@ def policy(function: Function, stack: Stack) -> dict[str, Any]:
 
 def _reached_by_routes() -> set[str]:
     """The app loads the modules of its routes by name, which a look at its imports does not show."""
-    names = {name for modules in route_modules().values() for name in modules}
+    names = set(route_modules().values())
     return reached_from("app").union(*(reached_from(name) for name in names))
 
 

@@ -51,10 +51,10 @@ def serves(surface: str, path: str) -> bool:
 
 
 @lru_cache(maxsize=1)
-def modules_by_path() -> dict[str, list[str]]:
-    """Which modules declare the operations of a path; generated (`make openapi`), so that one need not import all of
+def module_by_operation() -> dict[str, str]:
+    """Which module declares an operation, `GET /path`; generated (`make openapi`), so that one need not import all of
     them to find out."""
-    found: dict[str, list[str]] = json.loads(PATHS_FILE.read_text(encoding="utf-8"))
+    found: dict[str, str] = json.loads(PATHS_FILE.read_text(encoding="utf-8"))
     return found
 
 
@@ -90,7 +90,9 @@ class App(Chalice):
                 import_module(name)
 
     def __call__(self, event: Any, context: Any) -> Any:
-        self._load(modules_by_path().get(event.get("requestContext", {}).get("resourcePath"), []))
+        asked = event.get("requestContext", {})
+        module = module_by_operation().get(f"{asked.get('httpMethod')} {asked.get('resourcePath')}")
+        self._load([module] if module else [])
         answer = super().__call__(event, context)
         if not gc.isenabled():
             gc.freeze()
