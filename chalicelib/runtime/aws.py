@@ -16,7 +16,7 @@ import random
 import socket
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -72,6 +72,10 @@ class Service:
 
 
 DYNAMODB = Service("dynamodb", "DynamoDB_20120810")
+SQS = Service("sqs", "AmazonSQS")
+
+Listener = Callable[[str, dict[str, Any]], None]
+"""Is told the operation and the answer of each call that was answered, once; of a refused one what ClientError has."""
 
 
 def region() -> str:
@@ -91,6 +95,7 @@ class Client:
         self._url = service.endpoint
         self._region = region()
         self._tries = tries
+        self.listeners: list[Listener] = []
         self._quota = RetryQuota()
         self._http = URLLib3Session(
             verify=os.environ.get("AWS_CA_BUNDLE") or True,  # type: ignore[arg-type]  # the stubs know no file name
@@ -103,6 +108,19 @@ class Client:
 
     def call(self, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """The answer to one operation. Raises ClientError and BotoCoreError."""
+        try:
+            answer = self._answer(operation, arguments)
+        except ClientError as error:
+            self._tell(operation, dict(error.response))
+            raise
+        self._tell(operation, answer)
+        return answer
+
+    def _tell(self, operation: str, answer: dict[str, Any]) -> None:
+        for listener in self.listeners:
+            listener(operation, answer)
+
+    def _answer(self, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         body = json.dumps(arguments, separators=(",", ":")).encode()
         spent = 0
         for attempt in range(1, self._tries + 1):

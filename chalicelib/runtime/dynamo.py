@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
-from botocore.exceptions import ClientError
 from pynamodb.attributes import Attribute, UnicodeAttribute
 from pynamodb.connection import Connection, TableConnection
 from pynamodb.constants import NUMBER, NUMBER_SET, STRING
@@ -46,6 +45,7 @@ class DynamoDB(aws.Client):
     def __init__(self) -> None:
         # A function has seconds, not the 30 that libraries would wait; retries stay within API Gateway's 29.
         super().__init__(aws.DYNAMODB, read_seconds=5, tries=3, connections=64)
+        self.listeners.append(meter.record)
 
     def call(self, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """One operation in DynamoDB's own words. Raises botocore's ClientError and BotoCoreError."""
@@ -55,13 +55,7 @@ class DynamoDB(aws.Client):
         if operation == "TransactWriteItems":
             # Sent again after a lost answer, it must not apply twice.
             asked.setdefault("ClientRequestToken", str(uuid.uuid4()))
-        try:
-            answer = super().call(operation, asked)
-        except ClientError as error:
-            meter.record(operation, dict(error.response))
-            raise
-        meter.record(operation, answer)
-        return answer
+        return super().call(operation, asked)
 
     def _make_api_call(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """The one method of botocore's client that PynamoDB calls (private name: pinned, tested)."""
