@@ -24,9 +24,10 @@ from chalicelib.runtime.context import Context
 from chalicelib.runtime.entry import system_context
 from chalicelib.web.auth import issue_access_token
 from infra.local.resources import create_resources
-from infra.ops import demo_city, seed
+from infra.ops import demo_city
 
 STYLISTS = 8
+SHOPS = 20
 TARGET = "/v1/search?lat=31.2304&lng=121.4737&limit=20"
 
 
@@ -68,7 +69,7 @@ def ask(asked: dict[str, Any], status: int) -> Any:
 
 
 def salon(ctx: Context, price_minor: int) -> tuple[Shop, Offer]:
-    """One more shop in the demo city, with an offer at that price."""
+    """One more shop in the city, with an offer at that price."""
     merchant = Merchant(ids.random_id("mch"), {"zh-CN": "剪刀手", "en": "Scissor Hands"}, 1200, state="approved")
     catalog.put_merchant(ctx, merchant)
     shop = Shop(
@@ -127,7 +128,10 @@ def main() -> None:
     count = int(sys.argv[1])
     create_resources(boto3.client("dynamodb"), boto3.client("sqs"), app)
     ctx = system_context()
-    seed.seed(ctx)
+    catalog.put_category(ctx, demo_city.CATEGORIES[0])
+    catalog.put_city(ctx, demo_city.CITY)
+    for number in range(SHOPS):
+        salon(ctx, 9900 + number)
     priced, free = orders(ctx, 8800, count), orders(ctx, 0, count)
     json.dump({"search": event("GET", TARGET, "/v1/search"), "orders": priced, "free_orders": free}, sys.stdout)
 
