@@ -19,15 +19,17 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest, AWSResponse
-from botocore.credentials import Credentials
 from botocore.exceptions import ChecksumError, ClientError, ConnectionError, HTTPClientError, NoCredentialsError
 from botocore.httpsession import URLLib3Session
 from botocore.retries.quota import RetryQuota
 from botocore.utils import get_environ_proxies
+
+if TYPE_CHECKING:
+    from botocore.credentials import Credentials
 
 _CONNECT_SECONDS = 2.0
 _BACK_OFF_SECONDS = 0.05
@@ -80,6 +82,17 @@ Listener = Callable[[str, dict[str, Any]], None]
 
 def region() -> str:
     return os.environ.get("AWS_DEFAULT_REGION") or os.environ.get("AWS_REGION") or "us-east-1"
+
+
+class _Keys(NamedTuple):
+    """Credentials that stay as they are, under botocore's names."""
+
+    access_key: str
+    secret_key: str
+    token: str | None
+
+    def get_frozen_credentials(self) -> _Keys:
+        return self
 
 
 class Client:
@@ -145,13 +158,13 @@ class Client:
         raise AssertionError("the last try returns or raises")
 
     @cached_property
-    def _credentials(self) -> Credentials:
+    def _credentials(self) -> _Keys | Credentials:
         """Lambda's stand in the environment and outlive the process. Others are looked for as botocore does it, and
         renew themselves."""
         found = os.environ
         key_id, secret = found.get("AWS_ACCESS_KEY_ID"), found.get("AWS_SECRET_ACCESS_KEY")
         if key_id and secret and "AWS_CREDENTIAL_EXPIRATION" not in found:
-            return Credentials(key_id, secret, found.get("AWS_SESSION_TOKEN"))
+            return _Keys(key_id, secret, found.get("AWS_SESSION_TOKEN"))
         from botocore.session import get_session
 
         credentials = get_session().get_credentials()
@@ -171,7 +184,8 @@ class Client:
         if trace:
             headers["X-Amzn-Trace-Id"] = trace
         request = AWSRequest(method="POST", url=self._url, data=body, headers=headers)
-        SigV4Auth(self._credentials.get_frozen_credentials(), self.service.name, self._region).add_auth(request)
+        keys: Any = self._credentials.get_frozen_credentials()
+        SigV4Auth(keys, self.service.name, self._region).add_auth(request)
         response: AWSResponse = self._http.send(request.prepare())
         content: bytes = response.content
         _verify(content, response.headers)

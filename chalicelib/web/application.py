@@ -22,6 +22,7 @@ from typing import Any
 
 from chalice.app import Chalice
 
+from chalicelib.runtime import lean
 from chalicelib.runtime.settings import SettingsError, settings
 
 PUBLIC, WEBHOOKS, OPERATOR, JOBS, ALL = "public", "webhooks", "operator", "jobs", "all"
@@ -61,7 +62,7 @@ def module_by_operation() -> dict[str, str]:
 # What every slice needs, imported one after the other. A library that is reached through ten others runs its imports at
 # the end of a long stack of frames; where a piece of that stack just ends, Python 3.11 asks the kernel for memory at
 # each call, and the patterns of urllib3 take 50 ms to compile instead of 5.
-_FOUNDATION = ("urllib3", "botocore.auth", "botocore.client", "pynamodb.models", "pydantic.main")
+_FOUNDATION = ("urllib3", "botocore.auth", "pydantic.main")
 
 
 class App(Chalice):
@@ -79,7 +80,7 @@ class App(Chalice):
             # For Chalice's packager and the local stack: Lambda loads a handler by its name and never comes here.
             for name in handlers:
                 self.register_blueprint(import_module(name).blueprint)
-        if "AWS_LAMBDA_FUNCTION_NAME" not in os.environ:
+        if not lean.in_lambda():
             self.load_everything()
         elif self.surface in HTTP_SURFACES:
             # What is made from here to the first answer stays; looking through it for garbage costs a tenth of a start.
@@ -88,6 +89,7 @@ class App(Chalice):
             os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
             for name in _FOUNDATION:
                 import_module(name)
+            lean.load_pynamodb()
 
     def __call__(self, event: Any, context: Any) -> Any:
         asked = event.get("requestContext", {})
