@@ -6,7 +6,8 @@ RUN := $(VENV)/bin/python
 SOURCES := app.py chalicelib infra bench tests
 
 .DEFAULT_GOAL := help
-.PHONY: help start demo test check bench openapi package constraints clean installed installed-dev
+.PHONY: help start demo test test-cloud check bench openapi package deploy releases secrets constraints clean \
+	installed installed-dev
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,8 +19,12 @@ demo: installed ## Play the whole story against a running `make start`
 	@$(RUN) -m infra.ops.demo
 
 test: installed-dev ## Run all tests; nothing needs to be started
-	@$(RUN) -m pytest -n 2 -m "not stack"
+	@$(RUN) -m pytest -n 2 -m "not stack and not cloud"
 	@$(RUN) -m pytest -m stack
+	@$(RUN) -m pytest -m cloud
+
+test-cloud: installed-dev ## Deploy the built packages to MiniStack with IAM enforced, and play the story there
+	@$(RUN) -m pytest tests/cloud
 
 check: installed-dev ## Lint, formatting, types, and which module may import which
 	@$(RUN) -m ruff check $(SOURCES)
@@ -33,8 +38,18 @@ bench: installed ## Run the quick benchmarks, or NAME=load with ARGS="--seconds 
 openapi: installed ## Write the OpenAPI document
 	@$(RUN) -m infra.ops.openapi
 
-package: installed ## Build what is deployed to the cloud
-	@$(RUN) -m infra.ops.package
+package: installed ## Build what is deployed to the cloud (STAGE)
+	@$(RUN) -m infra.ops.package --stage $(or $(STAGE),prod)
+
+deploy: installed ## Bring a stage to what the code says (STAGE, DRY=1, RELEASE, REGION, TELL="NAME=value …")
+	@$(RUN) -m infra.ops.deploy_cli --stage '$(STAGE)' $(if $(DRY),--dry-run) $(if $(RELEASE),--release '$(RELEASE)') \
+		$(if $(REGION),--region '$(REGION)') $(if $(TELL),--tell '$(TELL)')
+
+releases: installed ## List the versions that a stage can go back to (STAGE)
+	@$(RUN) -m infra.ops.deploy_cli --stage '$(STAGE)' --list $(if $(REGION),--region '$(REGION)')
+
+secrets: installed ## Make the keys of a stage, ask for Stripe's and WeChat's (STAGE)
+	@$(RUN) -m infra.ops.secrets --stage '$(STAGE)'
 
 constraints: ## Resolve requirements-dev.txt anew into constraints.txt
 	@rm -rf build/constraints

@@ -16,11 +16,11 @@ import chalicelib
 from chalicelib.runtime import resources
 from chalicelib.runtime.dynamo import Row
 from chalicelib.runtime.settings import settings
-from chalicelib.web.application import JOBS, PUBLIC
+from chalicelib.web.application import ALL, HTTP_SURFACES, JOBS, serves
 from chalicelib.web.router import OPERATIONS
 
 API = "api_handler"
-"""Chalice's name of the function behind all HTTP routes."""
+"""Chalice's name of the function behind all HTTP routes of a surface."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,8 @@ class Queue:
 
 @dataclass(frozen=True)
 class Function:
-    """One function: the API, a consumer of one queue, or a schedule. `handler` is `<module>.<name>`, `surface` the
-    deployment that it belongs to."""
+    """One function: the API of a surface, a consumer of one queue, or a schedule. `handler` is `<module>.<name>`,
+    `surface` the deployment that it belongs to."""
 
     name: str
     handler: str
@@ -116,6 +116,10 @@ class Stack:
     @property
     def schedules(self) -> tuple[Function, ...]:
         return tuple(function for function in self.functions if function.schedule)
+
+    def of(self, surface: str) -> tuple[Function, ...]:
+        """The functions of one deployment."""
+        return tuple(function for function in self.functions if function.surface == surface)
 
 
 def import_everything() -> None:
@@ -163,12 +167,12 @@ def queues() -> list[Queue]:
 
 
 def functions(app: Any) -> list[Function]:
-    """The API and every event source of a Chalice app. Raises ValueError for a consumer of an undeclared queue, a
-    second consumer of one queue, and any other kind of source."""
+    """An API for each surface that has one, and every event source of a Chalice app. Raises ValueError for a consumer
+    of an undeclared queue, a second consumer of one queue, and any other kind of source."""
     from chalice.app import ScheduledEventConfig, SQSEventConfig
 
     short = {queue.full_name: queue.name for queue in resources.QUEUES}
-    found = [Function(API, "app.app", PUBLIC)]
+    found = [Function(API, "app.app", surface) for surface in HTTP_SURFACES]
     for source in app.event_sources:
         if isinstance(source, SQSEventConfig):
             if source.queue not in short:
@@ -179,15 +183,15 @@ def functions(app: Any) -> list[Function]:
         else:
             raise ValueError(f"{source.handler_string}: an event source of this kind is not known here")
     _refuse_doubles(function.queue for function in found if function.queue)
-    _refuse_doubles(function.name for function in found)
-    return sorted(found, key=lambda function: function.name)
+    _refuse_doubles(f"{function.surface} {function.name}" for function in found)
+    return sorted(found, key=lambda function: (function.surface, function.name))
 
 
-def route_modules() -> dict[str, str]:
-    """Each operation of the app, as `GET /path`, and the module that declares it, by name."""
+def route_modules(surface: str = ALL) -> dict[str, str]:
+    """Each operation that a surface serves, as `GET /path`, and the module that declares it, by name."""
     import_module("app")
-    found = {f"{operation.method} {operation.path}": operation.module for operation in OPERATIONS}
-    return dict(sorted(found.items()))
+    served = [operation for operation in OPERATIONS if serves(surface, operation.path)]
+    return dict(sorted((f"{operation.method} {operation.path}", operation.module) for operation in served))
 
 
 def _expression(source: Any) -> str:

@@ -1,8 +1,53 @@
-"""Logical names in the template: one rule, used by the template, the policies and their tests."""
+"""Names in the cloud: one rule each, used by the templates, the policies, the deployment and their tests.
+
+A deployment is a base stack, `linli-<stage>-base`, and one stack for each surface. They refer to each other by physical
+names, never by exports, so that each can be deployed, rolled back and replaced alone.
+"""
 
 from __future__ import annotations
 
-from infra.declare import API
+from infra.declare import API, Function
+
+APP = "linli"
+BASE = "base"
+
+STAGE_PARAMETER = "Stage"
+TABLE_PREFIX_PARAMETER = "TablePrefix"
+PUBLIC_URL_PARAMETER = "PublicUrl"
+
+OWN = f"{APP}-${{{STAGE_PARAMETER}}}-"
+"""What stands before the name of every queue, function and bucket, as `Fn::Sub` writes it."""
+
+
+def prefix(stage: str) -> str:
+    """What stands before every name of a stage.
+
+    >>> prefix("prod")
+    'linli-prod-'
+    """
+    return f"{APP}-{stage}-"
+
+
+def stack_name(stage: str, part: str) -> str:
+    """`part` is `base` or a surface."""
+    return prefix(stage) + part
+
+
+def function_name(function: Function) -> str:
+    """Without the stage's prefix.
+
+    >>> function_name(Function("notify", "chalicelib.notifications.handlers.notify", queue="notify"))
+    'jobs-notify'
+    """
+    return f"{function.surface}-{function.name}"
+
+
+def secrets_path(stage: str) -> str:
+    """
+    >>> secrets_path("prod")
+    '/linli/prod/'
+    """
+    return f"/{APP}/{stage}/"
 
 
 def camel(name: str) -> str:
@@ -28,6 +73,10 @@ def dead_letter_id(name: str) -> str:
 def function_id(name: str) -> str:
     """Chalice's own rule, and its one exception: the API's function is renamed, but its role and log group are not."""
     return "APIHandler" if name == API else camel(name)
+
+
+def role_id(name: str) -> str:
+    return f"{camel(name)}Role"
 
 
 def log_group_id(name: str) -> str:

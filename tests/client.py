@@ -97,6 +97,10 @@ class Client:
     def delete(self, target: str, **headers: str) -> Reply:
         return self.request("DELETE", target, headers=headers)
 
+    def _send(self, event: dict[str, Any]) -> dict[str, Any]:
+        answer: dict[str, Any] = _app()(event, None)
+        return answer
+
     def request(self, method: str, target: str, body: Any = None, headers: dict[str, str] | None = None) -> Reply:
         """`body` as `event_of` takes it; header names may use underscores."""
         sent = {"Accept-Language": self.language, "Content-Type": "application/json"}
@@ -104,7 +108,6 @@ class Client:
         if token:
             sent["Authorization"] = f"Bearer {token}"
         sent.update({name.replace("_", "-"): value for name, value in (headers or {}).items()})
-        event = event_of(method, target, body, sent)
-        answer = _app()(event, None)
+        answer = self._send(event_of(method, target, body, sent))
         merged = {**answer["headers"], **{k: v[-1] for k, v in answer.get("multiValueHeaders", {}).items()}}
         return Reply(answer["statusCode"], merged, answer["body"])

@@ -125,6 +125,11 @@ def intent_of(attempt_id: str) -> str:
     return str(found.json()["items"][0]["id"])
 
 
+def intent_status(order_id: str) -> str:
+    """How the newest intent of an order stands at the provider."""
+    return next(str(one["status"]) for one in book("payment_intent") if one["metadata"].get("order_id") == order_id)
+
+
 def payer_does(attempt_id: str, outcome: str, seconds: int | None = None) -> None:
     """What the payer's wallet or bank does with an attempt."""
     body = {"outcome": outcome, **({"seconds": seconds} if seconds is not None else {})}

@@ -85,6 +85,19 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Taken:
+    """One row of the calendar: what is taken of a resource on a day, and the orders that begin at which quantum.
+    `writes` is how often the row was written."""
+
+    shop_id: str
+    day: date
+    resource_id: str
+    quanta: frozenset[int]
+    orders: dict[int, str]
+    writes: int
+
+
+@dataclass(frozen=True)
 class Block:
     """What one booking takes: its staff member, perhaps a chair, and the time with buffers."""
 

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 from chalicelib.booking import model, tables
-from chalicelib.booking.model import Block, Calendar, RangeTooLong, Slot, SlotTaken, SlotUnavailable
+from chalicelib.booking.model import (
+    Block,
+    Calendar,
+    Claim,
+    RangeTooLong,
+    Slot,
+    SlotNotHeld,
+    SlotTaken,
+    SlotUnavailable,
+    Taken,
+)
 from chalicelib.catalog import schedule
 from chalicelib.catalog import service as catalog
 from chalicelib.catalog.model import (
@@ -172,6 +182,34 @@ def claim(tx: Transaction, order_id: str, blocks: Sequence[Block]) -> None:
     """Adds the claims of all blocks: all or nothing, refused as SlotTaken where one quantum is taken."""
     for wanted in model.claims_of(blocks):
         tables.claim(tx, wanted, order_id)
+
+
+def claim_part(tx: Transaction, order_id: str, wanted: Claim) -> None:
+    """One claim of an order alone, where a restore has lost it. SlotTaken when somebody else has it by now."""
+    tables.claim(tx, wanted, order_id)
+
+
+def holds(claim: Claim, order_id: str) -> bool:
+    """Is the claim written in the calendar, under the order where it carries references? Strong."""
+    state = tables.day(claim.shop_id, claim.day)
+    owned = all(state.orders.get((claim.resource_id, number)) == order_id for number in claim.refs)
+    return owned and claim.quanta <= state.busy.get(claim.resource_id, frozenset())
+
+
+def everything_taken() -> Iterator[Taken]:
+    """Every row of the calendar, in no order."""
+    return tables.everything_taken()
+
+
+def free_unowned(row: Taken, quanta: frozenset[int]) -> bool:
+    """Gives back quanta of a row that belong to no order. False when the row has moved since it was read."""
+    tx = Transaction()
+    tables.free(tx, row, quanta, frozenset(row.orders) & quanta)
+    try:
+        tx.commit()
+    except SlotNotHeld:
+        return False
+    return True
 
 
 def release(tx: Transaction, order_id: str, blocks: Sequence[Block]) -> None:

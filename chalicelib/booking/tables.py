@@ -5,11 +5,12 @@ The attributes `b<quantum>` have names made of data, which PynamoDB cannot decla
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from chalicelib.booking.model import Claim, SlotNotHeld, SlotTaken
+from chalicelib.booking.model import Claim, SlotNotHeld, SlotTaken, Taken
 from chalicelib.runtime import dynamo
 from chalicelib.runtime.dynamo import IntegerAttribute, IntegerSetAttribute, Row, table_name
 from chalicelib.runtime.transaction import Transaction
@@ -63,6 +64,41 @@ def day(shop_id: str, on: date, *, consistent: bool = True) -> DayState:
             if name[0] == "b" and name[1:].isdigit():
                 orders[resource, int(name[1:])] = value["S"]
     return DayState(busy, orders, revision)
+
+
+def everything_taken() -> Iterator[Taken]:
+    """A61: every row of the calendar, in no order; strong."""
+    for item in dynamo.client().items("Scan", {"TableName": DayRow.Meta.table_name, "ConsistentRead": True}):
+        shop_id, _, on = item["pk"]["S"].partition("#")
+        yield Taken(
+            shop_id,
+            date(int(on[:4]), int(on[4:6]), int(on[6:])),
+            item["sk"]["S"],
+            frozenset(int(number) for number in item.get("q", {}).get("NS", [])),
+            {int(name[1:]): value["S"] for name, value in item.items() if name[0] == "b" and name[1:].isdigit()},
+            int(item.get("v", {}).get("N", "0")),
+        )
+
+
+def free(tx: Transaction, row: Taken, quanta: frozenset[int], refs: frozenset[int]) -> None:
+    """A62: gives back what belongs to no order, if the row is as it was read. Raises SlotNotHeld otherwise."""
+    removed = " REMOVE " + ", ".join(f"b{number}" for number in sorted(refs)) if refs else ""
+    tx.raw(
+        "Update",
+        {
+            "TableName": DayRow.Meta.table_name,
+            "Key": {"pk": {"S": _pk(row.shop_id, row.day)}, "sk": {"S": row.resource_id}},
+            "UpdateExpression": f"SET v = :next DELETE q :s{removed}",
+            "ConditionExpression": "v = :seen",
+            "ExpressionAttributeValues": {
+                ":s": {"NS": [str(number) for number in sorted(quanta)]},
+                ":seen": {"N": str(row.writes)},
+                ":next": {"N": str(row.writes + 1)},
+            },
+            "ReturnValuesOnConditionCheckFailure": "NONE",
+        },
+        SlotNotHeld(),
+    )
 
 
 def claim(tx: Transaction, wanted: Claim, order_id: str) -> None:

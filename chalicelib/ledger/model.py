@@ -29,9 +29,11 @@ from chalicelib.ledger.postings import (
     refund_returned,
     refund_succeeded,
     settled,
+    suspense_owed_back,
     tip,
     tip_earned,
     unexpected_money,
+    unmatched_money,
 )
 from chalicelib.ledger.proof import NOTHING_EARNED, Expected, Facts, Proof, expected_of, prove
 
@@ -69,7 +71,9 @@ __all__ = [
     "refund_succeeded",
     "same_post",
     "settled",
+    "suspense_owed_back",
     "tip",
     "tip_earned",
     "unexpected_money",
+    "unmatched_money",
 ]

@@ -14,6 +14,7 @@ from chalicelib.ledger.entries import Leg, Legs
 ESCROW = "L.escrow"
 REFUND_PAYABLE = "L.refund_payable"
 POINTS = "L.points"
+SUSPENSE = "L.suspense"
 COUPON_SUBSIDY = "E.coupon_subsidy"
 PSP_FEE = "E.psp_fee"
 COMMISSION = "R.commission"
@@ -101,6 +102,17 @@ def provider_fee(fee_minor: int, provider: str) -> Legs:
 def unexpected_money(amount_minor: int, provider: str) -> Legs:
     """Money on a closed order, a second success of a charge, a wrong amount: it is owed back from that instant."""
     return _legs((psp(provider), amount_minor), (REFUND_PAYABLE, -amount_minor))
+
+
+def unmatched_money(amount_minor: int, provider: str) -> Legs:
+    """A payment that the provider has and of whose order nothing is known; below zero for a refund of such a one. It
+    rests in suspense, which must come to nothing."""
+    return _legs((psp(provider), amount_minor), (SUSPENSE, -amount_minor))
+
+
+def suspense_owed_back(amount_minor: int) -> Legs:
+    """What rests in suspense is to go back to whoever paid it."""
+    return _legs((SUSPENSE, amount_minor), (REFUND_PAYABLE, -amount_minor))
 
 
 def earned(terms: Terms, merchant_id: str, net_minor: int) -> Legs:

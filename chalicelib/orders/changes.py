@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from chalicelib.kernel.instant import Instant
@@ -78,30 +78,47 @@ def marked_again(order: Order, now: Instant) -> Change | None:
     return Change(after) if order.due_at <= now and after != order else None
 
 
-def chained(change: Change, before: Order, now: Instant) -> tuple[Order, list[Entry]]:
-    """The order with its new version and last hash, and the entries chained behind the hash it had."""
+def chained(change: Change, before: Order, now: Instant, standing: Collection[Entry] = ()) -> tuple[Order, list[Entry]]:
+    """The order with its new version and last hash, and the entries chained behind the hash it had. What is `standing`
+    in the journal already is followed, not written again, whatever number it has."""
     version = before.version + 1
     entries: list[Entry] = []
     last = before.last_hash
     for event, legs, ref in change.entries:
-        # Only what moves the merchant's accounts carries the merchant: the index of merchants stays sparse.
-        moves_merchant = any(leg.account.startswith(ledger.MERCHANT_ACCOUNTS) for leg in legs)
-        made = ledger.entry(
-            event,
-            before.id,
-            version,
-            at=now,
-            currency=before.currency,
-            legs=legs,
-            merchant_id=before.merchant_id if moves_merchant else "",
-            shop_id=before.shop_id if moves_merchant else "",
-            ref=ref,
-            meta=_meta(change.after) if moves_merchant else {},
-            previous_hash=last,
-        )
-        last = made.hash
-        entries.append(made)
-    return replace(change.after, version=version, last_hash=last), entries
+        made = entry_of(change.after, event, legs, ref, version=version, at=now, previous_hash=last)
+        there = next((one for one in standing if one.previous_hash == last and _same(one, made)), None)
+        if there is None:
+            entries.append(made)
+        else:
+            version = max(version, there.n)
+        last = (there or made).hash
+    behind = change.after.behind and (not standing or any(one.previous_hash == last for one in standing))
+    return replace(change.after, version=version, last_hash=last, behind=behind), entries
+
+
+def _same(one: Entry, other: Entry) -> bool:
+    return (one.event, one.legs, one.ref) == (other.event, other.legs, other.ref)
+
+
+def entry_of(
+    order: Order, event: str, legs: tuple[Leg, ...], ref: str, *, version: int, at: Instant, previous_hash: str
+) -> Entry:
+    """The entry of one event of an order."""
+    # Only what moves the merchant's accounts carries the merchant: the index of merchants stays sparse.
+    moves_merchant = any(leg.account.startswith(ledger.MERCHANT_ACCOUNTS) for leg in legs)
+    return ledger.entry(
+        event,
+        order.id,
+        version,
+        at=at,
+        currency=order.currency,
+        legs=legs,
+        merchant_id=order.merchant_id if moves_merchant else "",
+        shop_id=order.shop_id if moves_merchant else "",
+        ref=ref,
+        meta=_meta(order) if moves_merchant else {},
+        previous_hash=previous_hash,
+    )
 
 
 def _meta(order: Order) -> dict[str, int | str]:

@@ -33,6 +33,7 @@ from chalicelib.payments.model import (
     advanced,
     attempt_id,
     refund_id,
+    sent_back_id,
 )
 from chalicelib.providers.ports import CANCELED, FAILED, SUCCEEDED, Intent, Refund
 
@@ -144,7 +145,7 @@ def _sent_back(
 ) -> Change:
     """Money that this order cannot take goes back by itself: booked as owed, refunded within minutes."""
     refund = RefundRecord(
-        refund_id(order.id, order.version + 1), amount_minor, "approved", why, intent.intent_id, 0, "", now
+        sent_back_id(order.id, intent.intent_id), amount_minor, "approved", why, intent.intent_id, 0, "", now
     )
     order = told(replace(order, refunds=(*order.refunds, refund)), now, "provider", f"{why}_payment", "refund_approved")
     legs = ledger.unexpected_money(amount_minor, provider)

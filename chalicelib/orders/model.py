@@ -151,7 +151,8 @@ class Order:
     `deadline` is when the present state ends by itself: the hold of a pending order, the merchant's time to accept a
     paid one, the day on which a fulfilled one is closed. `due_at` is when the sweep looks at it next. `last_hash` is
     the hash of its newest journal entry. `cancel_mark` is the `request_mark` of the request that ended it, and
-    `cancel_note` what was said with it.
+    `cancel_note` what was said with it. `behind`: a restore has left the row behind its own journal, whose entries it
+    follows before it writes new ones.
     """
 
     id: str
@@ -183,6 +184,7 @@ class Order:
     note: str = ""
     last_hash: str = ""
     earned_at: Instant | None = None
+    behind: bool = False
 
     @property
     def currency(self) -> str:

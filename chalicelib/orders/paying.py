@@ -10,7 +10,7 @@ from chalicelib.booking.model import SlotTaken
 from chalicelib.kernel import ids
 from chalicelib.kernel.errors import Gone, NotFound, Unavailable
 from chalicelib.kernel.money import Money
-from chalicelib.orders import decisions, saving, tables
+from chalicelib.orders import decisions, orphans, saving, tables
 from chalicelib.orders.changes import Change
 from chalicelib.orders.model import Changed, Charge, Order, repeats
 from chalicelib.payments import service as payments
@@ -245,6 +245,8 @@ def apply_intent(ctx: Context, intent: Intent, *, told: bool = False) -> Order:
         order = tables.order(intent.order_id) if ids.is_id(intent.order_id, "ord") else None
         if order is None or not order.charges or intent.amount.currency != order.currency:
             raise UnknownOrder
+        if _went_back(order, intent, provider):
+            return order
         revival = decisions.revived(order, intent, ctx.now, saving.clocks(ctx), provider)
         try:
             if revival is not None:
@@ -263,6 +265,13 @@ def apply_intent(ctx: Context, intent: Intent, *, told: bool = False) -> Order:
         except Changed:
             continue
     raise Unavailable(retry_after_seconds=1)
+
+
+def _went_back(order: Order, intent: Intent, provider: str) -> bool:
+    """An order that was forgotten and is placed again has its old id, and finds its old payment; not after that was
+    given back. An intent is never older than its order otherwise, so nobody else pays for this look."""
+    older = intent.state == SUCCEEDED and intent.created.seconds < order.created_at.seconds
+    return older and payments.orphan(provider, intent.intent_id) is not None
 
 
 def apply_refund(ctx: Context, refund: Refund) -> Order:
@@ -291,6 +300,8 @@ def apply_event(ctx: Context, event: ProviderEvent) -> str:
         else:
             return "ignored"
     except UnknownOrder:
+        if event.refund is not None and orphans.told(ctx, event.refund):
+            return "applied"
         payments.park(ctx, event, "unknown_order")
         return "parked"
     return "applied"
@@ -299,9 +310,27 @@ def apply_event(ctx: Context, event: ProviderEvent) -> str:
 def apply_parked(ctx: Context, fact: Parked) -> None:
     """Asks the provider what the object of a parked fact is by now, and applies that. Raises UnknownOrder still."""
     if fact.kind == "intent":
-        apply_intent(ctx, ctx.ports.payments.fetch_intent(fact.object_id))
+        intent = ctx.ports.payments.fetch_intent(fact.object_id)
+        try:
+            apply_intent(ctx, intent)
+        except UnknownOrder:
+            if not _over(ctx, intent):
+                raise
     else:
-        apply_refund(ctx, ctx.ports.payments.fetch_refund(fact.object_id))
+        refund = ctx.ports.payments.fetch_refund(fact.object_id)
+        try:
+            apply_refund(ctx, refund)
+        except UnknownOrder:
+            if not orphans.told(ctx, refund):
+                raise
+
+
+def _over(ctx: Context, intent: Intent) -> bool:
+    """Nothing will ever be owed to an order for this intent: it ended without money, or its money has gone back."""
+    if intent.state == CANCELED:
+        return True
+    orphan = payments.orphan(ctx.ports.payments.name, intent.intent_id)
+    return orphan is not None and orphans.drive(ctx, orphan).settled
 
 
 # ---------------------------------------------------------------------------------------------- refunds

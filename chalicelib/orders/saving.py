@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from chalicelib.booking import service as booking
 from chalicelib.booking.model import Block
 from chalicelib.kernel.errors import NotFound, Unavailable
 from chalicelib.kernel.instant import Instant
 from chalicelib.ledger import service as ledger
+from chalicelib.ledger.model import Entry
 from chalicelib.orders import changes, tables
 from chalicelib.orders.changes import Change, Clocks
 from chalicelib.orders.model import Changed, Order
 from chalicelib.orders.news import news_of
-from chalicelib.runtime import metrics, outbox
+from chalicelib.runtime import log, metrics, outbox
 from chalicelib.runtime.context import Context
-from chalicelib.runtime.transaction import Transaction
+from chalicelib.runtime.transaction import AlreadyDone, Transaction
 
 _TRIES = 8
 
@@ -38,7 +39,16 @@ def blocks_of(order: Order) -> list[Block]:
 
 def write(ctx: Context, before: Order, change: Change, *, due_by: Instant | None = None) -> Order:
     """The order as it now stands. Raises Changed when somebody else moved it, SlotTaken when a claim fails."""
-    after, entries = changes.chained(change, before, ctx.now)
+    try:
+        return _write(ctx, before, change, ledger.entries_of(before.id) if before.behind else (), due_by)
+    except AlreadyDone:
+        # The journal knows the move and the row does not: a restore has cut their transaction. The row follows.
+        log.warning("an order follows its journal", order_id=before.id)
+        return _write(ctx, before, change, ledger.entries_of(before.id), due_by)
+
+
+def _write(ctx: Context, before: Order, change: Change, standing: Collection[Entry], due_by: Instant | None) -> Order:
+    after, entries = changes.chained(change, before, ctx.now, standing)
     tx = Transaction()
     tables.save(tx, before, after, due_by=due_by)
     if change.claims:

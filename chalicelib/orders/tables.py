@@ -121,6 +121,7 @@ def _pack(order: Order) -> dict[str, Any]:
         "cn": order.cancel_note,
         "kp": order.kept_minor,
         "x": int(order.extended),
+        "bh": int(order.behind),
         "rf": [
             [
                 r.id,
@@ -232,6 +233,7 @@ def _order(row: OrderRow) -> Order:
         cancel_note=d.get("cn", ""),
         kept_minor=d.get("kp", 0),
         extended=bool(d.get("x", 0)),
+        behind=bool(d.get("bh", 0)),
         refunds=tuple(_refund(packed, intents, created_at) for packed in d.get("rf", [])),
         timeline=tuple(_event(packed, created_at) for packed in d.get("tl", [])),
         note=d.get("nt", ""),
@@ -328,8 +330,26 @@ def many(order_ids: Iterable[str]) -> list[Order]:
     return [found[order_id] for order_id in wanted if order_id in found]
 
 
+def everything(touched_since: Instant) -> Iterator[Order]:
+    """A63: every order to which something has happened since an instant, in no order; a strong scan."""
+    for row in OrderRow.scan(consistent_read=True):
+        one = _order(row)
+        if max((event.at for event in one.timeline), default=one.created_at) >= touched_since:
+            yield one
+
+
 def put_new(tx: Transaction, placed: Order, otherwise: Otherwise) -> None:
     tx.put_new(_row(placed), otherwise)
+
+
+def check_unmoved(tx: Transaction, seen: Order) -> None:
+    """The transaction holds only if the order is as it was read. Raises Changed."""
+    tx.check(OrderRow(*ids.split(seen.id)), OrderRow.version == seen.version, Changed())
+
+
+def check_absent(tx: Transaction, order_id: str, otherwise: Otherwise) -> None:
+    """The transaction holds only if there is no such order."""
+    tx.check(OrderRow(*ids.split(order_id)), OrderRow.pk.does_not_exist(), otherwise)
 
 
 def request_hash(old: dict[str, Any]) -> str:

@@ -141,6 +141,12 @@ def refund_id(order_id: str, version: int) -> str:
     return ids.derived("ref", order_id, str(version))
 
 
+def sent_back_id(order_id: str, intent_id: str) -> str:
+    """The refund of a payment that its order could not take. There is one at the most, and it has the same id when the
+    fact is applied again to an order that has forgotten it."""
+    return ids.derived("ref", order_id, intent_id)
+
+
 @dataclass(frozen=True)
 class Parked:
     """A fact that could not be applied: kept three days, tried again each minute, then a person looks at it.

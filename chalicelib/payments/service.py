@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from chalicelib.kernel.errors import Unavailable
 from chalicelib.kernel.instant import Instant
 from chalicelib.kernel.money import Money
 from chalicelib.payments import tables
 from chalicelib.payments.model import Attempt, MethodUnavailable, Parked, provider_key
+from chalicelib.payments.orphans import Orphan
 from chalicelib.providers.ports import Intent, IntentRequest, ProviderEvent, Refund
 from chalicelib.runtime import log
 from chalicelib.runtime.context import Context
+from chalicelib.runtime.transaction import Transaction
 
 
 def methods(ctx: Context, currency: str, client: str) -> list[str]:
@@ -87,6 +90,16 @@ def parked_count(limit: int = 1_000) -> int:
 def close_parked(fact: Parked) -> None:
     """It was applied after all, or its time is over: it is not tried again."""
     tables.close_parked(fact)
+
+
+def orphan(provider: str, intent_id: str) -> Orphan | None:
+    """The payment without an order, once it is being given back."""
+    return tables.orphan(provider, intent_id)
+
+
+def save_orphan(tx: Transaction, after: Orphan) -> None:
+    """Adds its next version; when another stands already: AlreadyDone for the first, Unavailable for a later one."""
+    tables.save_orphan(tx, after, (lambda _: None) if after.version == 1 else Unavailable(retry_after_seconds=1))
 
 
 def verify(ctx: Context, raw: bytes, headers: dict[str, str]) -> ProviderEvent:

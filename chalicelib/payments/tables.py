@@ -1,17 +1,20 @@
-"""Table `payments_inbox`: only facts that could not be applied. Attempts and refunds live in their order's row."""
+"""Table `payments_inbox`: facts that could not be applied, and payments without an order that are given back. Attempts
+and refunds live in their order's row."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 from pynamodb.attributes import UnicodeAttribute
 from pynamodb.indexes import GlobalSecondaryIndex, KeysOnlyProjection
 
 from chalicelib.kernel.instant import DAY_MS, Instant
-from chalicelib.payments.model import Parked
-from chalicelib.runtime.dynamo import IntegerAttribute, Row, table_name
-from chalicelib.runtime.transaction import AlreadyDone, Transaction
+from chalicelib.payments.model import Parked, RefundRecord
+from chalicelib.payments.orphans import Orphan
+from chalicelib.runtime.dynamo import IntegerAttribute, PackedAttribute, Row, table_name
+from chalicelib.runtime.transaction import AlreadyDone, Otherwise, Transaction
 
 KEPT_MS = 3 * DAY_MS
 
@@ -76,3 +79,53 @@ def close_parked(fact: Parked) -> None:
     """It was applied after all, or nothing is left to apply: it leaves the index and stays readable."""
     row = InboxRow(f"{fact.provider}#{fact.object_id}", fact.event_id)
     row.update([InboxRow.open.remove()], InboxRow.pk.exists())
+
+
+class OrphanRow(Row):
+    """pk `<provider>#<intent id>`, sk `orphan`: a payment without an order that is given back. It has no end: as long
+    as it stands, no order can live on that money."""
+
+    class Meta:
+        table_name = table_name("payments_inbox")
+        ttl_attribute = "t"
+
+    version = IntegerAttribute(attr_name="v")
+    data = PackedAttribute(attr_name="d")
+
+
+def orphan(provider: str, intent_id: str) -> Orphan | None:
+    """A60: the payment without an order, once it is being given back; strong."""
+    for row in OrphanRow.query(f"{provider}#{intent_id}", OrphanRow.sk == "orphan", consistent_read=True):
+        d = row.data
+        record = _record(d["rf"]) if d["rf"] else None
+        return Orphan(provider, intent_id, d["o"], d["cu"], d["a"], record, row.version, d["h"])
+    return None
+
+
+def _record(packed: list[Any]) -> RefundRecord:
+    own_id, amount, state, reason, intent_id, tries, provider_id, approved_ms = packed
+    return RefundRecord(own_id, amount, state, reason, intent_id, tries, provider_id, Instant(approved_ms))
+
+
+def save_orphan(tx: Transaction, after: Orphan, otherwise: Otherwise) -> None:
+    """Put-if-absent for the first version, otherwise the version before must stand."""
+    r = after.refund
+    packed = (
+        [r.id, r.amount_minor, r.state, r.reason, r.intent_id, r.tries, r.provider_id, r.approved_at.ms] if r else []
+    )
+    row = OrphanRow(
+        f"{after.provider}#{after.intent_id}",
+        "orphan",
+        version=after.version,
+        data={
+            "o": after.order_id,
+            "cu": after.currency,
+            "a": after.received_minor,
+            "rf": packed,
+            "h": after.last_hash,
+        },
+    )
+    if after.version == 1:
+        tx.put_new(row, otherwise)
+    else:
+        tx.put(row, OrphanRow.version == after.version - 1, otherwise)

@@ -87,7 +87,8 @@ class IntentRequest:
 @dataclass(frozen=True)
 class Intent:
     """One attempt at the provider. `received` is what came in, zero unless succeeded; `charge_ref` names the movement
-    of money and is what balance lines point to. `next_action` holds what the payer's app needs, `{"type": …}`."""
+    of money and is what balance lines point to. `next_action` holds what the payer's app needs, `{"type": …}`.
+    `created` is when the provider made it, in whole seconds."""
 
     intent_id: str
     state: str
@@ -100,6 +101,7 @@ class Intent:
     charge_ref: str | None = None
     next_action: dict[str, Any] | None = None
     failure: str | None = None
+    created: Instant = field(default=Instant(0))
 
 
 @dataclass(frozen=True)
@@ -166,8 +168,14 @@ class PaymentProvider(Protocol):
     def verify(self, raw: bytes, headers: dict[str, str], now: Instant) -> ProviderEvent:
         """Checks signature and age on both sides. Raises SignatureInvalid for anything that is not genuine."""
 
-    def events_since(self, since: Instant) -> Iterator[ProviderEvent]:
-        """Every fact of payments and refunds created at or after an instant, oldest first."""
+    def refunds_of(self, intent_id: str) -> list[Refund]:
+        """Every refund of a payment that the provider knows. Raises ProviderUnavailable."""
+
+    def events_since(self, since: Instant, until: Instant | None = None) -> Iterator[ProviderEvent]:
+        """Every fact of payments and refunds created in [since, until), oldest first; to whole seconds."""
+
+    def intents_since(self, since: Instant, until: Instant | None = None) -> Iterator[Intent]:
+        """Every intent created in [since, until) as it is by now, oldest first; to whole seconds."""
 
     def balance_lines(self, since: Instant, until: Instant) -> Iterator[BalanceLine]:
         """The provider's own lines created in [since, until)."""

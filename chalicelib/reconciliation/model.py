@@ -7,7 +7,7 @@ What has no counterpart is in flight while it is younger than the provider's lag
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -28,7 +28,8 @@ DIFFERENCE = StateMachine(
 
 MISSING_HERE, MISSING_THERE, AMOUNT, CURRENCY = "missing_here", "missing_there", "amount", "currency"
 FEE, STATE, DUPLICATE, UNKNOWN_CATEGORY = "fee", "state", "duplicate", "unknown_category"
-KINDS = (MISSING_HERE, MISSING_THERE, AMOUNT, CURRENCY, FEE, STATE, DUPLICATE, UNKNOWN_CATEGORY)
+ORPHAN = "orphan"  # money of an order that is not here, which only a restore can bring about
+KINDS = (MISSING_HERE, MISSING_THERE, AMOUNT, CURRENCY, FEE, STATE, DUPLICATE, UNKNOWN_CATEGORY, ORPHAN)
 
 # The provider's reporting categories that our entries have counterparts of. Methods other than cards book `payment`
 # where cards book `charge`; what is not named here is shown as a difference, never dropped.
@@ -250,6 +251,23 @@ def _of_move(kind: str, move: Movement) -> Difference:
         provider_ref=move.ref,
         ours=(move.amount_minor, move.currency),
         effect={move.currency: -move.amount_minor},
+    )
+
+
+def with_orphans(result: Result, unknown: Collection[str]) -> Result:
+    """Lines that are missing here because their order is: `unknown` are the orders that do not exist. An order is
+    always written before the provider hears of it, so such a line is never in flight."""
+
+    def orphan(item: Difference) -> bool:
+        return item.kind == MISSING_HERE and item.order_id in unknown
+
+    return replace(
+        result,
+        in_flight=tuple(item for item in result.in_flight if not orphan(item)),
+        differences=(
+            *(replace(item, kind=ORPHAN) if orphan(item) else item for item in result.differences),
+            *(replace(item, kind=ORPHAN) for item in result.in_flight if orphan(item)),
+        ),
     )
 
 

@@ -11,7 +11,9 @@ from chalicelib.kernel.instant import Instant
 from chalicelib.reconciliation.model import Found, Run, holds
 from chalicelib.web.schema import InstantText, MoneyOut, Output, Query
 
-Kind = Literal["missing_here", "missing_there", "amount", "currency", "fee", "state", "duplicate", "unknown_category"]
+Kind = Literal[
+    "missing_here", "missing_there", "amount", "currency", "fee", "state", "duplicate", "unknown_category", "orphan"
+]
 DifferenceState = Literal["open", "repaired", "accepted"]
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
+from chalicelib.kernel import ids
 from chalicelib.kernel.instant import SECOND_MS, Instant
 from chalicelib.kernel.page import Page
 from chalicelib.ledger import model as books
@@ -21,6 +22,7 @@ from chalicelib.reconciliation.model import (
     DIFFERENCE,
     FEE_EVENT,
     LATE_DAYS,
+    MISSING_HERE,
     Difference,
     Found,
     Match,
@@ -37,6 +39,7 @@ from chalicelib.reconciliation.model import (
     provider_day,
     spans,
     state_differences,
+    with_orphans,
 )
 from chalicelib.runtime import jobs, log
 from chalicelib.runtime.context import Context
@@ -114,6 +117,7 @@ def _match(ctx: Context, group: Sequence[date], seen: Seen) -> Result:
     seen.add(entries, theirs)
     days = set(group)
     result = match(ours, theirs, ctx.now, ctx.settings.provider_lag_seconds).of_days(days)
+    result = with_orphans(result, _unknown_orders(ctx, [*result.in_flight, *result.differences]))
     of_orders = [move for move in ours if provider_day(move.at) in days and move.at.ms <= ctx.now.ms - _lag_ms(ctx)]
     wrong = state_differences(_order_sides(ctx, of_orders))
     return replace(
@@ -121,6 +125,12 @@ def _match(ctx: Context, group: Sequence[date], seen: Seen) -> Result:
         in_flight=tuple(_beside_booked_fees(item) for item in result.in_flight),
         differences=(*(_beside_booked_fees(item) for item in result.differences), *wrong),
     )
+
+
+def _unknown_orders(ctx: Context, items: Iterable[Difference]) -> set[str]:
+    """The orders of lines that are missing here, where there is no such order."""
+    named = {item.order_id for item in items if item.kind == MISSING_HERE and ids.is_id(item.order_id, "ord")}
+    return named - set(_said_by_orders(ctx, sorted(named)))
 
 
 def _beside_booked_fees(item: Difference) -> Difference:
@@ -224,10 +234,10 @@ def _keep(ctx: Context, day: date, differences: Sequence[Difference]) -> int:
     """Brings what is kept of a day to what was found: new ones are put, changed ones replaced, those that are gone
     turn repaired. Returns how many stand open; an accepted one does not."""
     provider = ctx.ports.payments.name
-    known = {(found.difference.kind, found.difference.ref): found for found in tables.of_day(provider, day)}
+    known = {tables.place(found.difference): found for found in tables.of_day(provider, day)}
     still = 0
     for item in differences:
-        before = known.pop((item.kind, item.ref), None)
+        before = known.pop(tables.place(item), None)
         if before is not None and before.state == "accepted":
             continue
         still += 1

@@ -13,7 +13,7 @@ from pynamodb.indexes import AllProjection, GlobalSecondaryIndex
 
 from chalicelib.kernel.instant import Instant
 from chalicelib.kernel.page import Page
-from chalicelib.reconciliation.model import DIFFERENCE, Difference, Found, Run
+from chalicelib.reconciliation.model import DIFFERENCE, MISSING_HERE, ORPHAN, Difference, Found, Run
 from chalicelib.runtime.dynamo import IntegerAttribute, PackedAttribute, Row, query_all, table_name
 from chalicelib.runtime.transaction import Transaction
 
@@ -51,7 +51,7 @@ class RunRow(_ReconciliationRow):
 
 
 class DifferenceRow(_ReconciliationRow):
-    """sk `diff#<kind>#<ref>`"""
+    """sk `diff#<kind>#<ref>`. An orphan stands as `missing_here` with a mark, which release 0.1.0 can read too."""
 
     at = IntegerAttribute(attr_name="t")
     found_at = IntegerAttribute(attr_name="fa")
@@ -61,6 +61,11 @@ class DifferenceRow(_ReconciliationRow):
     ours = PackedAttribute(attr_name="us", null=True)
     theirs = PackedAttribute(attr_name="th", null=True)
     effect = PackedAttribute(attr_name="e")
+    orphan = IntegerAttribute(attr_name="x", null=True)
+
+
+def _kind(row: DifferenceRow) -> str:
+    return ORPHAN if row.orphan else str(row.sk.split("#", 2)[1])
 
 
 def _pk(provider: str, day: date) -> str:
@@ -106,10 +111,9 @@ def runs(before: str | None, limit: int) -> Page[Run]:
 
 
 def _found(row: DifferenceRow) -> Found:
-    _, kind, ref = row.sk.split("#", 2)
     difference = Difference(
-        kind,
-        ref,
+        _kind(row),
+        row.sk.split("#", 2)[2],
         Instant(row.at),
         order_id=row.order_id or "",
         provider_ref=row.provider_ref or "",
@@ -126,9 +130,14 @@ def of_day(provider: str, day: date) -> list[Found]:
     return [_found(row) for row in query_all(DifferenceRow, _pk(provider, day), DifferenceRow.sk.startswith("diff#"))]
 
 
+def place(item: Difference) -> str:
+    """Where a difference is kept on its day. A line that is missing here has one place, orphan or not."""
+    return f"diff#{MISSING_HERE if item.kind == ORPHAN else item.kind}#{item.ref}"
+
+
 def _row(found: Found) -> DifferenceRow:
     item = found.difference
-    pk, sk = _pk(found.provider, item.day), f"diff#{item.kind}#{item.ref}"
+    pk, sk = _pk(found.provider, item.day), place(item)
     return DifferenceRow(
         pk,
         sk,
@@ -142,6 +151,7 @@ def _row(found: Found) -> DifferenceRow:
         ours=list(item.ours) if item.ours else None,
         theirs=list(item.theirs) if item.theirs else None,
         effect=dict(item.effect),
+        orphan=1 if item.kind == ORPHAN else None,
     )
 
 
@@ -163,7 +173,7 @@ def listed(states: tuple[str, ...], kind: str | None, before: str | None, limit:
         return iter(DifferenceRow.listed.query(state, older, scan_index_forward=False, page_size=_PAGE_ROWS))
 
     merged = heapq.merge(*map(rows, states), key=lambda row: str(row.list_sort), reverse=True)
-    found = list(islice((row for row in merged if not kind or row.sk.split("#", 2)[1] == kind), limit))
+    found = list(islice((row for row in merged if not kind or _kind(row) == kind), limit))
     return Page([_found(row) for row in found], str(found[-1].list_sort) if len(found) == limit else None)
 
 

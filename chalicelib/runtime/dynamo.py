@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from pynamodb.attributes import Attribute, UnicodeAttribute
@@ -56,6 +56,14 @@ class DynamoDB(aws.Client):
             # Sent again after a lost answer, it must not apply twice.
             asked.setdefault("ClientRequestToken", str(uuid.uuid4()))
         return super().call(operation, asked)
+
+    def items(self, operation: str, arguments: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """Every item of a Query or Scan, page after page."""
+        page = self.call(operation, arguments)
+        yield from page["Items"]
+        while start := page.get("LastEvaluatedKey"):
+            page = self.call(operation, {**arguments, "ExclusiveStartKey": start})
+            yield from page["Items"]
 
     def _make_api_call(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """The one method of botocore's client that PynamoDB calls (private name: pinned, tested)."""

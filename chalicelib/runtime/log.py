@@ -90,6 +90,25 @@ class JsonLines(logging.Formatter):
         return scrub(json.dumps(line, ensure_ascii=False, separators=(",", ":"), default=str))
 
 
+class _Handler(logging.StreamHandler[TextIO]):
+    """Writes to what standard output is at that moment, unless it was sent elsewhere."""
+
+    _elsewhere: TextIO | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._elsewhere = None
+        self.setFormatter(JsonLines())
+
+    @property
+    def stream(self) -> TextIO:
+        return self._elsewhere or sys.stdout
+
+    @stream.setter
+    def stream(self, elsewhere: TextIO | None) -> None:
+        self._elsewhere = elsewhere
+
+
 @lru_cache(maxsize=1)
 def logger() -> logging.Logger:
     """The one logger of the functions: its handler writes JSON to standard output, and nothing reaches the root, whose
@@ -98,18 +117,15 @@ def logger() -> logging.Logger:
     made = logging.getLogger("linli-functions")
     made.setLevel(settings().log_level)
     made.propagate = False
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(JsonLines())
-    made.addHandler(handler)
+    made.addHandler(_Handler())
     return made
 
 
-def send_to(stream: TextIO) -> TextIO:
-    """Lines go there from now on. Returns where they went before."""
-    (handler,) = (each for each in logger().handlers if isinstance(each.formatter, JsonLines))
-    before: TextIO = handler.stream  # type: ignore[attr-defined]  # ours is a StreamHandler
-    handler.setStream(stream)  # type: ignore[attr-defined]
-    return before
+def send_to(stream: TextIO | None) -> None:
+    """Lines go there from now on; to standard output again with None."""
+    for handler in logger().handlers:
+        if isinstance(handler, _Handler):
+            handler.stream = stream
 
 
 def info(message: str, **fields: Any) -> None:

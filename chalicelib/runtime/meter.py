@@ -38,10 +38,6 @@ class Meter:
                 self.write_units += units
                 _split(entry, self.by_table)
 
-    def fields(self) -> dict[str, float]:
-        """What a log line says of it."""
-        return {"read_units": self.read_units, "write_units": self.write_units}
-
     def take(self, other: Meter) -> None:
         """Adds what another one counted."""
         self.read_units += other.read_units
@@ -50,6 +46,10 @@ class Meter:
         self.by_table.update(other.by_table)
         self.reads_by_table.update(other.reads_by_table)
         self.refused.update(other.refused)
+
+    def fields(self) -> dict[str, float]:
+        """What a log line says of it."""
+        return {"read_units": self.read_units, "write_units": self.write_units}
 
 
 def _split(entry: dict[str, Any], into: Counter[str]) -> None:

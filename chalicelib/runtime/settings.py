@@ -24,7 +24,7 @@ class Settings:
 
     stage: str = "local"
     surface: str = "all"  # which part of the code this deployment serves, see web.application
-    version: str = "0.1.0"
+    version: str = "0.2.0"
     log_level: str = "INFO"
     metrics: str = "off"
     table_prefix: str = "linli-"
@@ -38,7 +38,8 @@ class Settings:
     sms: str = "chalicelib.providers.sms.local:Inbox"
     payments: str = "chalicelib.providers.payments.stripe:StripePayments"
     wechat_login: str = "chalicelib.providers.wechat_login.local:LocalUsers"
-    secrets_file: str = ".linli/secrets.json"
+    secrets_file: str = ".linli/secrets.json"  # in the cloud the path of the parameters, `/linli/<stage>/`
+    secret_names: str = ""  # in the cloud the names that this function may read, with commas between
     sms_inbox: str = ".linli/sms.sqlite"
     stripe_base_url: str = ""
 

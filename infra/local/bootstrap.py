@@ -117,7 +117,9 @@ def parts_for(purpose: str) -> list[Part]:
     if purpose == "dev":
         requirements.append(ROOT / "requirements-dev.txt")
     constraints = ROOT / "constraints.txt"
-    ministack = ROOT / "infra" / "local" / "ministack-requirements.txt"
+    ministack = [ROOT / "infra" / "local" / "ministack-requirements.txt"]
+    if purpose == "dev":
+        ministack.append(ROOT / "infra" / "local" / "ministack-cloud-requirements.txt")
     return [
         Part(
             "Python packages" if purpose == "start" else "Python packages with the test tools",
@@ -125,7 +127,12 @@ def parts_for(purpose: str) -> list[Part]:
             (*requirements, constraints, ROOT / "pyproject.toml"),
             lambda: install_project(requirements[-1], constraints),
         ),
-        Part("MiniStack", MINISTACK / "installed", (ministack,), lambda: install_python(MINISTACK, ministack, None)),
+        Part(
+            "MiniStack" if purpose == "start" else "MiniStack with what deploys to it",
+            MINISTACK / f"installed-{purpose}",
+            tuple(ministack),
+            lambda: install_python(MINISTACK, ministack[-1], None),
+        ),
         Part(
             "npm packages",
             ROOT / "node_modules" / ".installed",

@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from infra.local.processes import LOOPBACK, Child, Children, StartError, accepts_connections, answers_ok, wait_ready
 
@@ -103,8 +104,17 @@ def start_dynoxide(children: Children, binary: Path, port: int, database: Path |
     return children.start("dynoxide", command, env=_bare_environment())
 
 
-def start_ministack(children: Children, python: Path, port: int, services: list[str], data: Path) -> Child:
-    """Start MiniStack on `port` with only `services`, keeping its files below `data`. Not waited for.
+def start_ministack(
+    children: Children,
+    python: Path,
+    port: int,
+    services: list[str],
+    data: Path,
+    settings: Mapping[str, str] = MappingProxyType({}),
+    program: Sequence[str] = ("-m", "ministack"),
+) -> Child:
+    """Start MiniStack on `port` with only `services`, keeping its files below `data`. Its `settings` come on top of
+    ours; `program` is what its Python is told to run. Not waited for.
 
     It would bind every address, open a second port for IoT and write below /tmp: all three are turned off here.
     """
@@ -125,8 +135,9 @@ def start_ministack(children: Children, python: Path, port: int, services: list[
         "S3_PERSIST": "1",
         "S3_DATA_DIR": str(scratch / "s3"),
         "DOCKER_HOST": "unix:///nowhere",  # it would otherwise tidy away other people's containers
+        **settings,
     }
-    return children.start("ministack", [str(python), "-m", "ministack"], env=env, cwd=scratch)
+    return children.start("ministack", [str(python), *program], env=env, cwd=scratch)
 
 
 def wait_for_dynoxide(child: Child, port: int) -> None:

@@ -140,6 +140,15 @@ def _date(text: str) -> date:
         _stop(f"{text!r} is not a date like 2026-11-22")
 
 
+def _instant(text: str) -> Instant:
+    from chalicelib.kernel.instant import Instant
+
+    try:
+        return Instant.parse(text)
+    except ValueError:
+        _stop(f"{text!r} is not an instant like 2026-11-22T10:00:00Z")
+
+
 @app.command()
 def settle(as_json: AsJson = False) -> None:
     """Close every statement that is due."""
@@ -151,15 +160,40 @@ def settle(as_json: AsJson = False) -> None:
 
 
 @app.command()
-def reconcile(day: Day = None, as_json: AsJson = False) -> None:
-    """Match our books with the provider's lines, since the last run or for one day."""
-    from chalicelib.reconciliation import service
+def reconcile(
+    day: Day = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="INSTANT", help="After a restore: replay the provider's facts since then."),
+    ] = None,
+    give_back: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PAYMENT", help="With --since: refund this payment without an order, or `all` of them."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --since: only say what would be done.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Match our books with the provider's lines, since the last run or for one day; or catch up after a restore."""
+    from chalicelib.reconciliation import restore, service
 
-    only = _date(day) if day else None
-    with _bar("Matching provider days") as progress:
-        run: Callable[[Any], dict[str, int]] = lambda ctx: service.reconcile(ctx, only, progress)  # noqa: E731
-        done = _under_lease(service.JOB, run, whole=only is None)
-    _say("Reconciliation", done, as_json)
+    run: Callable[[Any], dict[str, int]]
+    if since is None:
+        if give_back or dry_run:
+            _stop("--give-back and --dry-run need --since", 2)
+        only = _date(day) if day else None
+        title, bar = "Reconciliation", "Matching provider days"
+        run = lambda ctx: service.reconcile(ctx, only, progress)  # noqa: E731
+    else:
+        if day:
+            _stop("--since and --day do not go together", 2)
+        only, instant = None, _instant(since)
+        title, bar = "Facts since " + since + (" (dry run)" if dry_run else ""), "Replaying facts"
+        run = lambda ctx: restore.since(  # noqa: E731
+            ctx, instant, dry_run=dry_run, give_back=give_back or (), progress=progress
+        )
+    with _bar(bar) as progress:
+        done = _under_lease(service.JOB, run, whole=only is None and not dry_run)
+    _say(title, done, as_json)
 
 
 @export.command("journal")

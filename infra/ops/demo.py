@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from infra.ops import demo_acts as acts
+from infra.ops import demo_local
 from infra.ops.demo_stage import DemoFailed, Stage, yuan
 
 
@@ -65,7 +66,7 @@ def main() -> int:
     started = time.monotonic()
     stage: Stage | None = None
     try:
-        stage = Stage.find(os.environ, console)
+        stage = demo_local.find(os.environ, console)
         figures = play(stage)
     except DemoFailed as failure:
         return _failed(console, stage, str(failure), failure.document)

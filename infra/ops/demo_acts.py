@@ -138,14 +138,23 @@ def place(cast: Cast, starts_at: str, staff_id: str | None = None) -> tuple[Json
 
 
 def pay(cast: Cast, order: Json, method: str) -> Json:
-    """Pay on the local pay page, and wait for the provider's webhook to confirm."""
+    """Pay at the provider, wait for the provider's webhook to confirm, and for the message."""
     stage, customer = cast.stage, cast.customer
-    since = stage.instant()
+    since = stage.mark()
+    paid = approve(cast, order, method)
+    text = stage.wait_for("the SMS", lambda: stage.sms(customer.phone, "order.confirmed", since))
+    stage.check(True, f"📱 {text}")
+    return paid
+
+
+def approve(cast: Cast, order: Json, method: str) -> Json:
+    """Pay at the provider, and wait for the provider's webhook to confirm."""
+    stage, customer = cast.stage, cast.customer
     offered = customer.get(f"/v1/orders/{order['id']}/payment-methods?client=web")["items"]
     stage.check(method in offered, f"{method} is among the methods: {', '.join(offered)}", offered)
     opened = customer.post(f"/v1/orders/{order['id']}/payments", {"method": method, "client": "web"}, expect=201)
     stage.say(f"attempt {opened['attempt_id']} asks for {yuan(opened['amount'])}: {opened['next_action']['type']}")
-    stage.local("POST", f"pay/{opened['attempt_id']}", {"outcome": "succeed"})
+    stage.pay(opened["attempt_id"])
 
     def confirmed() -> Json:
         seen = dict(customer.get(f"/v1/orders/{order['id']}"))
@@ -154,8 +163,6 @@ def pay(cast: Cast, order: Json, method: str) -> Json:
     paid = stage.wait_for("the provider's webhook confirms the order", confirmed)
     good = (paid["state"], paid["payment_state"]) == ("confirmed", "paid")
     stage.check(good, "the webhook confirmed the order", paid)
-    text = stage.wait_for("the SMS", lambda: stage.sms(customer.phone, "order.confirmed", since))
-    stage.check(True, f"📱 {text}")
     return {**paid, "attempt_id": opened["attempt_id"]}
 
 
@@ -238,7 +245,7 @@ def settle(cast: Cast, order: Json) -> None:
 def cancel(cast: Cast, order: Json) -> Json:
     stage, customer = cast.stage, cast.customer
     stage.step("取消退款", "The customer thinks better of it: cancelled, refunded")
-    since = stage.instant()
+    since = stage.mark()
     offered = customer.get(f"/v1/orders/{order['id']}/cancel-quote")
     stage.say(f"cancelling now gives back {yuan(offered['refund'])}, {yuan(offered['kept'])} is kept")
     customer.post(f"/v1/orders/{order['id']}/cancel")

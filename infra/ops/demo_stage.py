@@ -1,4 +1,4 @@
-"""What the demo stands on: HTTP to a running local stack, its people and its clock, and an account of each step."""
+"""What the demo stands on: HTTP to a running Linli, its people and its clock, and an account of each step."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, TypeVar
-from urllib.parse import quote, urlsplit
+from typing import Any, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.markup import escape
@@ -21,7 +20,7 @@ Thing = TypeVar("Thing")
 
 TIMEOUT_SECONDS = 30
 RENEW_BEFORE_SECONDS = 60
-LONGEST_WAIT_SECONDS = 3_600  # by which the demo lets the local clock pass a limit on codes
+LONGEST_WAIT_SECONDS = 3_600  # by which the demo lets the clock pass a limit on codes
 
 
 class DemoFailed(Exception):
@@ -41,11 +40,43 @@ class Reply:
     body: Any
 
 
+class Api(Protocol):
+    """Where the API is asked; `calls` counts the requests."""
+
+    @property
+    def calls(self) -> int: ...
+
+    def ask(self, method: str, target: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Reply: ...
+
+
+class Backstage(Protocol):
+    """What the story needs and no customer sees. Where Linli runs decides how it is done."""
+
+    def offset_seconds(self) -> int:
+        """By how much the clock that the functions read is ahead."""
+
+    def advance(self, seconds: int) -> int:
+        """Move that clock on; returns the new offset."""
+
+    def pay(self, attempt_id: str) -> None:
+        """The payer approves a payment."""
+
+    def run(self, schedule: str) -> dict[str, Any]:
+        """Run a scheduled function now and return what it did; `{"skipped": True}` while another run is under way."""
+
+    def mark(self) -> Any:
+        """This moment, for `heard`."""
+
+    def heard(self, phone: str, template: str, since: Any) -> str:
+        """The newest text of a kind that was sent to a phone since a mark; "" when there is none."""
+
+
 class Http:
-    """JSON over one kept connection to a loopback address."""
+    """JSON over one kept connection to a loopback address; paths are below the one of `url`."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
+        self._prefix = parts.path.rstrip("/")
         self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=TIMEOUT_SECONDS)
         self.calls = 0
 
@@ -66,37 +97,32 @@ class Http:
     def _send(
         self, method: str, target: str, content: bytes | None, headers: dict[str, str]
     ) -> http.client.HTTPResponse:
-        self._connection.request(method, target, content, headers)
+        self._connection.request(method, self._prefix + target, content, headers)
         return self._connection.getresponse()
 
 
 class Stage:
-    """A running local stack, and the screen."""
+    """A running Linli, and the screen."""
 
-    def __init__(self, environment: Mapping[str, str], console: Console) -> None:
-        """`environment` is what the stack wrote to env.json."""
-        self.http = Http(environment["LINLI_PUBLIC_URL"])
-        self._provider = Http(environment["LINLI_STRIPE_BASE_URL"])
-        known = json.loads(Path(environment["LINLI_SECRETS_FILE"]).read_text(encoding="utf-8"))
-        self._provider_headers = {"Authorization": f"Bearer {known['stripe_secret_key']}"}
+    def __init__(
+        self,
+        api: Api,
+        provider: Http,
+        provider_key: str,
+        backstage: Backstage,
+        console: Console,
+        patience_seconds: float = 15.0,
+    ) -> None:
+        """`provider` is the local payment provider, `provider_key` its secret key."""
+        self.http = api
+        self._provider = provider
+        self._provider_headers = {"Authorization": f"Bearer {provider_key}"}
+        self._backstage = backstage
         self._console = console
+        self._patience_seconds = patience_seconds
         self._number = 0
         self.heading = ""
-        self._offset_seconds = int(self.local("GET", "clock")["offset_seconds"])
-
-    @classmethod
-    def find(cls, environ: Mapping[str, str], console: Console) -> Stage:
-        """The stack of LINLI_DATA (default .linli). Raises DemoFailed when none is running there."""
-        data = Path(environ.get("LINLI_DATA") or ".linli").resolve()
-        asked = environ.get("LINLI_PORT")
-        try:
-            known = json.loads((data / "env.json").read_text(encoding="utf-8"))
-            if asked and asked != known["LINLI_PORT"]:
-                raise DemoFailed(f"the stack in {data} listens on port {known['LINLI_PORT']}, not on {asked}")
-            return cls(known, console)
-        except OSError as error:
-            message = f"no stack is running with its data in {data}: run `make start` in another terminal"
-            raise DemoFailed(message) from error
+        self._offset_seconds = backstage.offset_seconds()
 
     # ------------------------------------------------------------------ the screen
 
@@ -120,7 +146,7 @@ class Stage:
             raise DemoFailed(f"it should be true that {claim}", document)
         self._console.print(f"   [green]✓[/] {escape(claim)}")
 
-    # ------------------------------------------------------------------ the stack
+    # ------------------------------------------------------------------ Linli and the provider
 
     def call(
         self, method: str, target: str, body: Any = None, *, expect: int = 200, headers: Mapping[str, str] | None = None
@@ -131,10 +157,6 @@ class Stage:
             raise DemoFailed(f"{method} {target} answered {reply.status}, not {expect}", reply.body)
         return reply
 
-    def local(self, method: str, path: str, body: Any = None) -> Any:
-        """Use one of the local tools."""
-        return self.call(method, f"/local/{path}", body).body
-
     def provider(self, method: str, target: str, body: Any = None) -> Any:
         """Ask the local payment provider: its own API below /v1, its control below /local."""
         reply = self._provider.ask(method, target, body, self._provider_headers)
@@ -142,11 +164,15 @@ class Stage:
             raise DemoFailed(f"the payment provider answered {reply.status} to {method} {target}", reply.body)
         return reply.body
 
+    def pay(self, attempt_id: str) -> None:
+        """The payer approves."""
+        self._backstage.pay(attempt_id)
+
     def run(self, schedule: str) -> dict[str, Any]:
         """Run a scheduled function now and return what it did; one that is under way is waited for."""
 
         def done() -> dict[str, Any]:
-            result = dict(self.local("POST", f"schedules/{schedule}/run")["result"])
+            result = self._backstage.run(schedule)
             return {} if result.get("skipped") else result
 
         result = self.wait_for(f"the schedule {schedule} runs", done, every_seconds=1.0)
@@ -156,12 +182,12 @@ class Stage:
     # ------------------------------------------------------------------ time
 
     def now(self) -> datetime:
-        """The local stack's time."""
+        """The time where Linli runs."""
         return datetime.fromtimestamp(time.time() + self._offset_seconds, UTC)
 
     def advance(self, seconds: int) -> None:
-        """Move the local stack's clock on."""
-        self._offset_seconds = int(self.local("POST", "clock", {"advance_seconds": seconds})["offset_seconds"])
+        """Move the clock on."""
+        self._offset_seconds = self._backstage.advance(seconds)
         self.say(f"⏩ the clock moves on to {self.now():%Y-%m-%d %H:%M} UTC")
 
     def advance_to(self, instant: str) -> None:
@@ -171,9 +197,10 @@ class Stage:
             self.advance(seconds)
 
     def wait_for(
-        self, what: str, look: Callable[[], Thing], *, seconds: float = 15.0, every_seconds: float = 0.05
+        self, what: str, look: Callable[[], Thing], *, seconds: float = 0.0, every_seconds: float = 0.05
     ) -> Thing:
         """Look until there is something, and return it. Raises DemoFailed when there is nothing in time."""
+        seconds = max(seconds, self._patience_seconds)
         deadline = time.monotonic() + seconds
         while not (found := look()):
             if time.monotonic() > deadline:
@@ -183,19 +210,17 @@ class Stage:
 
     # ------------------------------------------------------------------ people
 
-    def sms(self, phone: str, template: str, since: str) -> str:
-        """The text of the newest message of a kind to a phone since an instant; "" when there is none."""
-        for message in self.local("GET", f"sms?phone={quote(phone)}")["items"]:
-            if message["template"].startswith(template) and message["sent_at"] >= since:
-                return str(message["text"])
-        return ""
+    def mark(self) -> Any:
+        """This moment, for `sms`."""
+        return self._backstage.mark()
 
-    def instant(self) -> str:
-        return str(self.local("GET", "clock")["now"])
+    def sms(self, phone: str, template: str, since: Any) -> str:
+        """The text of the newest message of a kind to a phone since a mark; "" when there is none."""
+        return self._backstage.heard(phone, template, since)
 
     def sign_in(self, phone: str, who: str) -> Person:
         """A code by SMS, and with it a session."""
-        since = self.instant()
+        since = self.mark()
         asked = self.http.ask("POST", "/v1/auth/otp", {"phone": phone}, {"Accept-Language": "zh-CN"})
         while asked.status == 429:
             wait_seconds = int(asked.headers["Retry-After"])
@@ -203,7 +228,7 @@ class Stage:
                 raise DemoFailed(f"no more codes for {phone} today", asked.body)
             self.say(f"a code was asked for just before: {asked.body['title']}")
             self.advance(wait_seconds)
-            since = self.instant()
+            since = self.mark()
             asked = self.http.ask("POST", "/v1/auth/otp", {"phone": phone}, {"Accept-Language": "zh-CN"})
         if asked.status != 202:
             raise DemoFailed(f"no code for {phone}: {asked.status}", asked.body)

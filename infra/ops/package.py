@@ -1,4 +1,5 @@
-"""`make package`: builds what is deployed, `build/package/<stage>/{sam.json,deployment.zip}`.
+"""`make package`: builds what is deployed, `build/package/<stage>/`: a template for the base and for each surface, and
+one `deployment.zip` for all of them: the code is the same, only what it is told differs.
 
 Chalice packages a clean copy of the app; then the zip is written anew without what is never used, in one order and with
 one date, so that the same code gives the same bytes.
@@ -16,22 +17,23 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+from zipfile import ZipFile
 
-from infra import cloud, functions
+from chalicelib.web.application import SURFACES
+from infra import base, cloud, functions
 from infra.declare import Stack, stack
-from infra.functions import STAGES, Stage
+from infra.functions import ARCHITECTURE, STAGES, Stage, chalice_stage, stage_of
 from infra.imports import ROOT
+from infra.names import BASE
+from infra.ops import bundle
 
-# The services that some code of ours makes a client of, and what their credentials need; a test compares.
-SERVICES = frozenset({"dynamodb", "s3", "secretsmanager", "sns", "sqs", "ssm", "sts"})
-
+ZIPPED_LIMIT_MB = 12
+"""Ours: a start loads the zip first, and a person who deploys uploads it."""
 UNPACKED_LIMIT_MB = 250  # Lambda's
 _MB = 1_000_000
-_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can say
 
 
 class PackageError(Exception):
@@ -40,54 +42,101 @@ class PackageError(Exception):
 
 @dataclass(frozen=True)
 class Package:
-    """What was built, with its sizes in bytes."""
+    """What was built for a stage, with the zip's sizes in bytes. `templates` has `base` and every surface."""
 
-    template: Path
+    stage: str
+    architecture: str
+    templates: Mapping[str, Path]
     zip_file: Path
     zipped_bytes: int
     unpacked_bytes: int
 
 
-def build(found: Stack, stage: Stage, target: Path, *, libraries: bool = True) -> Package:
+def build(
+    found: Stack, stage: Stage, target: Path, *, libraries: bool = True, architecture: str = ARCHITECTURE
+) -> Package:
     """Packages one stage into `target`, which is emptied first. Without `libraries` the zip holds our own code only:
-    the template is the same, and nothing is downloaded. Raises PackageError."""
+    the templates are the same, and nothing is downloaded. Raises PackageError."""
     shutil.rmtree(target, ignore_errors=True)
     source = target / "source"
-    _copy_source(source, found, libraries=libraries)
-    merge = source / "merge.json"
-    merge.write_text(json.dumps(cloud.merge_template(found, stage), ensure_ascii=False, indent=2), encoding="utf-8")
-    _run_chalice(source, stage, merge, target)
-    zip_file = target / "deployment.zip"
+    _copy_source(source, found, architecture)
+    templates = {BASE: target / f"{BASE}.json"}
+    templates[BASE].write_text(_text(base.template(found, stage)), encoding="utf-8")
+    # The libraries are put together once: the code of all surfaces is the same.
+    first, *others = SURFACES
+    _require(source, libraries=libraries)
+    made = _run_chalice(source, found, stage, [first] if libraries else list(SURFACES))
+    if libraries:
+        _require(source, libraries=False)
+        made |= _run_chalice(source, found, stage, others)
+    for surface, folder in made.items():
+        templates[surface] = target / f"{surface}.json"
+        (folder / "sam.json").rename(templates[surface])
+    zip_file = (made[first] / "deployment.zip").rename(target / "deployment.zip")
+    shutil.rmtree(source)
     if libraries:
         _refuse_missing(zip_file)
-    unpacked_bytes = _rewrite(zip_file)
-    shutil.rmtree(source)
-    if unpacked_bytes > UNPACKED_LIMIT_MB * _MB:
-        raise PackageError(f"{unpacked_bytes // _MB} MB unpacked, Lambda takes {UNPACKED_LIMIT_MB}")
-    return Package(target / "sam.json", zip_file, zip_file.stat().st_size, unpacked_bytes)
+    unpacked_bytes = bundle.rewrite(zip_file, bundle.loaded_by(entries(found)))
+    zipped_bytes = zip_file.stat().st_size
+    for size, limit, says in (
+        (zipped_bytes, ZIPPED_LIMIT_MB, "zipped, more than we allow ourselves"),
+        (unpacked_bytes, UNPACKED_LIMIT_MB, "unpacked, more than Lambda takes"),
+    ):
+        if size > limit * _MB:
+            raise PackageError(f"{size / _MB:.2f} MB {says}, {limit}")
+    return Package(stage.name, architecture, templates, zip_file, zipped_bytes, unpacked_bytes)
 
 
-def _copy_source(source: Path, found: Stack, *, libraries: bool) -> None:
+def _text(template: dict[str, object]) -> str:
+    return json.dumps(template, ensure_ascii=False, indent=2) + "\n"
+
+
+def _copy_source(source: Path, found: Stack, architecture: str) -> None:
     ignore = shutil.ignore_patterns("__pycache__", "*.pyc")
     shutil.copytree(ROOT / "chalicelib", source / "chalicelib", ignore=ignore)
     shutil.copy(ROOT / "app.py", source / "app.py")
-    for path, text in functions.files(found).items():
+    for path, text in functions.files(found, architecture).items():
         copy = source / path.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_text(text, encoding="utf-8")
+
+
+def _require(source: Path, *, libraries: bool) -> None:
     wanted = (ROOT / "requirements.txt").read_text(encoding="utf-8") if libraries else ""
     if libraries:
         wanted += f"-c {ROOT / 'constraints.txt'}\n"
     (source / "requirements.txt").write_text(wanted, encoding="utf-8")
 
 
-def _run_chalice(source: Path, stage: Stage, merge: Path, target: Path) -> None:
-    """The region decides only the partition's names; the template says which region it is by reference."""
-    command = ["package", "--stage", stage.name, "--merge-template", str(merge), str(target)]
+# Chalice packages one stage in a process; a copy of a process that has loaded it is quicker than a new one.
+_CHALICE = """
+import json, os, sys
+import boto3, pydantic, pynamodb.models
+from chalice.cli import main
+for arguments in json.loads(sys.argv[1]):
+    copy = os.fork()
+    if not copy:
+        sys.argv[1:] = arguments
+        sys.exit(main())
+    ended = os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1])
+    if ended:
+        sys.exit(ended)
+"""
+
+
+def _run_chalice(source: Path, found: Stack, stage: Stage, surfaces: list[str]) -> dict[str, Path]:
+    """Returns the folder of each surface with `sam.json` and `deployment.zip`. The region decides only the partition's
+    names; the template says which region it is by reference."""
+    made, commands = {}, []
+    for surface in surfaces:
+        merge, made[surface] = source / f"{surface}.json", source / "made" / surface
+        merge.write_text(_text(cloud.merge_template(found, stage, surface)), encoding="utf-8")
+        options = ["--stage", chalice_stage(stage, surface), "--merge-template", str(merge)]
+        commands.append(["package", *options, str(made[surface])])
     environment = {name: text for name, text in os.environ.items() if not name.startswith("LINLI_")}
     environment.setdefault("AWS_DEFAULT_REGION", "us-east-1")
     run = subprocess.run(
-        [sys.executable, "-c", "from chalice.cli import main; raise SystemExit(main())", *command],
+        [sys.executable, "-c", _CHALICE, json.dumps(commands)],
         cwd=source,
         env=environment,
         capture_output=True,
@@ -97,6 +146,7 @@ def _run_chalice(source: Path, stage: Stage, merge: Path, target: Path) -> None:
     # Chalice answers 0 when a library has no wheel for Lambda, and says so in its output only.
     if run.returncode or "Could not install dependencies" in run.stdout:
         raise PackageError(f"chalice package failed:\n{run.stdout}{run.stderr}")
+    return made
 
 
 def _refuse_missing(zip_file: Path) -> None:
@@ -112,30 +162,8 @@ def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def is_used(name: str) -> bool:
-    """Tells whether a file of the zip is worth shipping: botocore describes every service of AWS, 25 MB of them."""
-    parts = name.split("/")
-    if parts[:2] == ["botocore", "data"] and len(parts) > 3:
-        return parts[2] in SERVICES
-    return "__pycache__" not in parts
-
-
-def _rewrite(zip_file: Path) -> int:
-    """Leaves the unused out and returns the bytes that unpack."""
-    smaller = zip_file.with_suffix(".new")
-    unpacked_bytes = 0
-    with ZipFile(zip_file) as old, ZipFile(smaller, "w", ZIP_DEFLATED, compresslevel=9) as new:
-        for name in sorted(filter(is_used, old.namelist())):
-            content = old.read(name)
-            entry = ZipInfo(name, _DATE)
-            entry.compress_type = ZIP_DEFLATED
-            entry.external_attr = 0o644 << 16
-            new.writestr(entry, content)
-            unpacked_bytes += len(content)
-    smaller.replace(zip_file)
-    return unpacked_bytes
-
-
+# Everything that a deployed function may come to, done once without a network: each entry, a client of each service, a
+# request of Stripe's SDK up to the wire, and what the libraries hide behind their first use.
 _PROBE = """
 import importlib, json, sys, time
 begun = time.perf_counter()
@@ -143,26 +171,71 @@ sys.path.insert(0, sys.argv[1])
 asked = json.loads(sys.argv[2])
 for name in asked["modules"]:
     importlib.import_module(name)
-import boto3
+sys.modules["app"].app.load_everything()
+for name in asked["handlers"]:
+    module, _, function = name.rpartition(".")
+    assert callable(getattr(sys.modules[module], function))
+import boto3, stripe, jwt, phonenumbers, zoneinfo
 for name in asked["services"]:
     boto3.client(name, region_name="us-east-1")
-print(round((time.perf_counter() - begun) * 1000))
+took = time.perf_counter() - begun
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+key = AESGCM.generate_key(bit_length=256)
+assert AESGCM(key).decrypt(b"0" * 12, AESGCM(key).encrypt(b"0" * 12, b"text", b""), b"") == b"text"
+assert jwt.decode(jwt.encode({"sub": "a"}, "k" * 32, "HS256"), "k" * 32, ["HS256"]) == {"sub": "a"}
+assert phonenumbers.is_valid_number(phonenumbers.parse("+8613800138000"))
+assert str(zoneinfo.ZoneInfo("Asia/Shanghai")) == "Asia/Shanghai"
+class Wire(stripe.HTTPClient):
+    name = "probe"
+    def request(self, method, url, headers, post_data=None, **_):
+        return json.dumps(asked["answers"][url.partition("/v1/")[2].partition("?")[0]]), 200, {}
+client = stripe.StripeClient("sk_test_0", http_client=Wire())
+intent = {"id": "pi_1", "object": "payment_intent", "latest_charge": {"id": "ch_1", "object": "charge"}}
+event = {"id": "evt_1", "object": "event", "type": "payment_intent.succeeded", "data": {"object": intent}}
+asked["answers"] = {
+    "payment_intents": intent,
+    "refunds": {"id": "re_1", "object": "refund"},
+    "events": {"object": "list", "data": [event], "has_more": False, "url": "/v1/events"},
+    "balance_transactions": {
+        "object": "list", "data": [{"id": "txn_1", "object": "balance_transaction"}], "has_more": False,
+        "url": "/v1/balance_transactions",
+    },
+}
+assert client.v1.payment_intents.create({"amount": 100, "currency": "cny"}).to_dict()["id"] == "pi_1"
+assert client.v1.refunds.create({"payment_intent": "pi_1"}).to_dict()["id"] == "re_1"
+assert [each.id for each in client.v1.events.list({"limit": 1}).auto_paging_iter()] == ["evt_1"]
+assert [each.id for each in client.v1.balance_transactions.list({"limit": 1}).auto_paging_iter()] == ["txn_1"]
+stamp = str(int(time.time()))
+import hmac
+signature = hmac.new(b"whsec_0", f"{stamp}.{json.dumps(event)}".encode(), "sha256").hexdigest()
+assert stripe.Webhook.construct_event(json.dumps(event), f"t={stamp},v1={signature}", "whsec_0").id == "evt_1"
+stripe.RequestsClient(timeout=(3, 8))
+assert not [name for name in sys.modules if name.partition(".")[0] in ("pip", "setuptools", "pytest", "infra")]
+print(round(took * 1000))
 """
 
 
-def probe(package: Package, modules: Iterable[str], stage: Stage) -> int | None:
-    """Imports every entry from the package alone and makes a client of each service. Returns the milliseconds, or None
-    where this machine is not of Lambda's kind. Raises PackageError."""
-    if (platform.system(), platform.machine()) != ("Linux", functions.ARCHITECTURE):
+def machine() -> str:
+    """This machine's architecture in Lambda's words."""
+    return {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
+
+
+def probe(package: Package, found: Stack) -> int | None:
+    """Loads every entry from the package alone and uses what they are made of. Returns the milliseconds of loading, or
+    None where this machine is not of the package's kind. Raises PackageError."""
+    if (platform.system(), machine()) != ("Linux", package.architecture):
         return None
-    asked = json.dumps({"modules": sorted(set(modules)), "services": sorted(SERVICES)})
+    handlers = [function.handler for function in found.functions]
+    asked = json.dumps(
+        {"modules": sorted(set(entries(found))), "handlers": handlers, "services": sorted(bundle.SERVICES)}
+    )
     with tempfile.TemporaryDirectory(prefix="linli-package-") as place:
         with ZipFile(package.zip_file) as opened:
             opened.extractall(place)
         run = subprocess.run(
-            [sys.executable, "-I", "-S", "-c", _PROBE, place, asked],
+            [sys.executable, "-I", "-S", "-B", "-c", _PROBE, place, asked],
             cwd=place,
-            env={**functions.SETTINGS, **stage.settings()},
+            env={**functions.SETTINGS, **stage_of(package.stage).settings("all")},
             capture_output=True,
             text=True,
             check=False,
@@ -183,7 +256,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--stage", choices=[stage.name for stage in STAGES], default="prod")
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "package")
     chosen = parser.parse_args(arguments)
-    stage = next(each for each in STAGES if each.name == chosen.stage)
+    stage = stage_of(chosen.stage)
     begun = time.monotonic()
 
     def say(text: str) -> None:
@@ -195,12 +268,11 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         package = build(found, stage, chosen.output / stage.name)
         say("loading every entry from the package alone")
-        took_ms = probe(package, entries(found), stage)
+        took_ms = probe(package, found)
     except PackageError as error:
         raise SystemExit(f"linli: {error}") from error
     say("not tried: this machine is not of Lambda's kind" if took_ms is None else f"loaded in {took_ms} ms")
     say(f"{package.zip_file}: {package.zipped_bytes / _MB:.1f} MB, {package.unpacked_bytes / _MB:.1f} MB unpacked")
-    say(f"{package.template}")
 
 
 if __name__ == "__main__":

@@ -193,3 +193,30 @@ def test_an_empty_sweep_costs_a_handful_of_units() -> None:
         world.run_schedule("sweep")
     assert used.write_units <= 6
     assert used.read_units <= 12
+
+
+def test_a_watch_costs_a_handful_of_units(capsys: pytest.CaptureFixture[str]) -> None:
+    """It runs every five minutes: its memory, the head of each outbox partition, the journal's shards of two days at
+    most, marks of life, an index of what is parked. Each payment costs a read of its order, each refund one of its
+    entries and of its place in the projection, once more in each run of the next hour."""
+    world.run_schedule("watch")
+    world.run_schedule("watch")
+    costs = Costs("watch, every five minutes")
+    with costs.step("idle"):
+        world.run_schedule("watch")
+    visits = [build.paid() for _ in range(4)]
+    with costs.step("after 4 payments"):
+        world.run_schedule("watch")
+    visits[0].cancel()
+    with costs.step("a refund that is owed"):
+        world.run_schedule("watch")
+    world.settle_down()
+    with measured() as used:
+        world.run_schedule("watch")
+    show(capsys, costs.text())
+    assert used.calls["Scan"] == 0
+    assert costs.writes["idle"] <= 4
+    assert costs.reads["idle"] <= 16
+    assert costs.reads["after 4 payments"] <= costs.reads["idle"] + 4 * 2 + 2
+    assert costs.writes["a refund that is owed"] <= costs.writes["idle"] + 1
+    assert costs.reads["a refund that is owed"] <= costs.reads["after 4 payments"] + 3

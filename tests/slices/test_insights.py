@@ -18,7 +18,6 @@ from chalicelib.ledger import service as ledger
 from chalicelib.ledger.model import Leg
 from chalicelib.payments import service as payments
 from chalicelib.runtime import jobs, metrics, outbox
-from chalicelib.runtime.meter import measured
 from chalicelib.runtime.outbox import News
 from chalicelib.runtime.schedules import SCHEDULES
 from chalicelib.runtime.settings import settings
@@ -268,27 +267,6 @@ def test_what_cannot_be_read_is_missing_and_hides_nothing_else(
         watch()
     assert jobs.last_ok(["watch"]) == before
     assert counted(lines) == [metric.name for metric in metrics.METRICS[4:]]
-
-
-def test_a_watch_costs_a_handful_of_units() -> None:
-    """It runs 8,640 times a month: a memory, outbox partitions, journal shards, marks, two indexes."""
-    watch()
-    world.advance(minutes=5)
-    with measured() as used:
-        watch()
-    assert used.write_units <= 4
-    assert used.read_units <= 16
-
-
-def test_a_watch_of_busy_minutes_costs_a_read_for_each_payment() -> None:
-    """Each payment is looked up in its order, and a refund in its entries; nothing is scanned."""
-    visits = [build.paid() for _ in range(4)]
-    visits[0].cancel()
-    world.settle_down()
-    with measured() as used:
-        watch()
-    assert used.calls["Scan"] == 0
-    assert used.read_units <= 16 + 2 * len(visits) + 3
 
 
 def test_there_are_ten_metrics_at_the_most() -> None:

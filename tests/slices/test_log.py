@@ -37,11 +37,11 @@ class Lines:
 def lines() -> Iterator[Lines]:
     """The functions' own handler at its usual level, with its stream in memory."""
     found, level = Lines(), log.logger().level
-    before = log.send_to(found.text)
+    log.send_to(found.text)
     log.logger().setLevel(logging.INFO)
     yield found
     log.logger().setLevel(level)
-    log.send_to(before)
+    log.send_to(None)
 
 
 def test_a_line_is_one_json_object_with_its_fields_and_its_trace(lines: Lines) -> None:

@@ -146,7 +146,7 @@ class StripePayments:
 
     def refund(self, *, intent_id: str, amount: Money, order_id: str, refund_id: str) -> Refund:
         # Stripe forgets idempotency keys after 24 hours, so a refund that was asked for before is looked up first.
-        for found in self._refunds_of(intent_id):
+        for found in self.refunds_of(intent_id):
             if found.refund_id == refund_id:
                 return found
         params = {
@@ -160,7 +160,7 @@ class StripePayments:
             )
         )
 
-    def _refunds_of(self, intent_id: str) -> list[Refund]:
+    def refunds_of(self, intent_id: str) -> list[Refund]:
         listed = self._call(lambda: self._client.v1.refunds.list({"payment_intent": intent_id, "limit": 100}).to_dict())
         return [_refund(item) for item in listed["data"]]
 
@@ -203,17 +203,20 @@ class StripePayments:
         except SignatureVerificationError:
             return False
 
-    def events_since(self, since: Instant) -> Iterator[ProviderEvent]:
-        params = {"types": EVENT_TYPES, "created": {"gte": since.seconds}, "limit": 100}
-        listed = self._call(lambda: [item.to_dict() for item in self._client.v1.events.list(params).auto_paging_iter()])
-        for item in reversed(listed):
-            try:
-                event = _event(item)
-            except (KeyError, ValueError) as error:
-                # One that we cannot read (a currency or a state that we never asked for) must not hide those after it.
-                log.error("unreadable event", error, event_id=str(item.get("id")))
-                continue
-            yield event
+    def events_since(self, since: Instant, until: Instant | None = None) -> Iterator[ProviderEvent]:
+        params = {"types": EVENT_TYPES, "created": _span(since, until), "limit": 100}
+        yield from self._oldest_first(self._client.v1.events, params, _event)
+
+    def intents_since(self, since: Instant, until: Instant | None = None) -> Iterator[Intent]:
+        params = {"created": _span(since, until), "limit": 100}
+        yield from self._oldest_first(self._client.v1.payment_intents, params, _intent)
+
+    def _oldest_first(self, service: Any, params: dict[str, Any], read: Callable[[dict[str, Any]], T]) -> Iterator[T]:
+        """Stripe lists the newest first and the oldest is wanted first, so all are held: as ours, which are small."""
+        listed = self._call(
+            lambda: [_if_readable(item.to_dict(), read) for item in service.list(params).auto_paging_iter()]
+        )
+        yield from (item for item in reversed(listed) if item is not None)
 
     # ------------------------------------------------------------------ the provider's account
 
@@ -224,10 +227,11 @@ class StripePayments:
             "expand": ["data.source"],
         }
         listed = self._call(
-            lambda: [item.to_dict() for item in self._client.v1.balance_transactions.list(params).auto_paging_iter()]
+            lambda: [
+                _line(item.to_dict()) for item in self._client.v1.balance_transactions.list(params).auto_paging_iter()
+            ]
         )
-        for item in reversed(listed):
-            yield _line(item)
+        yield from reversed(listed)
 
     def lines_of(self, source: str) -> list[BalanceLine]:
         params = {"source": source, "limit": 100, "expand": ["data.source"]}
@@ -263,6 +267,10 @@ class StripePayments:
             raise ProviderUnavailable(retry_after_seconds=2) from error
 
 
+def _span(since: Instant, until: Instant | None) -> dict[str, int]:
+    return {"gte": since.seconds, **({"lt": until.seconds} if until else {})}
+
+
 def _money(amount: int, currency: str) -> Money:
     return Money(amount, currency.upper())
 
@@ -286,6 +294,7 @@ def _intent(found: dict[str, Any]) -> Intent:
         charge_ref=_id_of(found.get("latest_charge")),
         next_action=_next_action(found),
         failure=failure,
+        created=Instant(found["created"] * 1000),
     )
 
 
@@ -329,6 +338,15 @@ def _event(found: dict[str, Any]) -> ProviderEvent:
         intent=_intent(about) if kind == "payment_intent" else None,
         refund=_refund(about) if kind == "refund" else None,
     )
+
+
+def _if_readable(found: dict[str, Any], read: Callable[[dict[str, Any]], T]) -> T | None:
+    """None for one that we cannot read (a currency or a state that we never asked for): it must not hide the others."""
+    try:
+        return read(found)
+    except (KeyError, ValueError) as error:
+        log.error("unreadable fact of the provider", error, provider_ref=str(found.get("id")))
+        return None
 
 
 def _line(found: dict[str, Any]) -> BalanceLine:

@@ -1,0 +1,71 @@
+"""The base stack of a stage: everything that holds data, and everything that watches. No functions.
+
+Surfaces come and go; this stays. They find what stands here by its physical name.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from infra import alarms
+from infra.declare import Queue, Stack, Table
+from infra.functions import Stage
+from infra.names import OWN, STAGE_PARAMETER, dead_letter_id, queue_id, table_id
+from infra.storage import bucket, kept
+
+DAY_SECONDS = 86_400
+RETENTION_SECONDS = 14 * DAY_SECONDS  # the longest SQS keeps a message
+FILES_ID = "Files"
+
+Resource = dict[str, Any]
+
+
+def template(stack: Stack, stage: Stage) -> dict[str, Any]:
+    """The whole template. The same Stack gives the same text."""
+    resources: dict[str, Resource] = {}
+    for table in stack.tables:
+        resources[table_id(table.short)] = _table(table, stage)
+    for queue in stack.queues:
+        resources |= _queue(queue, stage)
+    name = {"Fn::Sub": f"{OWN}files-${{AWS::AccountId}}"}
+    resources |= bucket(FILES_ID, name, guarded=stage.guarded, old_versions_days=90 if stage.guarded else 7)
+    made: dict[str, Any] = {
+        "AWSTemplateFormatVersion": "2010-09-09",
+        "Description": f"Linli, {stage.name}: data and alarms",
+        "Parameters": {STAGE_PARAMETER: {"Type": "String", "Default": stage.name, "AllowedValues": [stage.name]}},
+        "Resources": resources,
+        "Outputs": {"FilesBucket": {"Value": {"Ref": FILES_ID}}},
+    }
+    if stage.alarms:
+        made["Parameters"] |= alarms.parameters()
+        made["Conditions"] = alarms.conditions()
+        made["Resources"] |= alarms.resources(stack, stage)
+        made["Outputs"]["AlarmTopicArn"] = {"Value": {"Ref": alarms.TOPIC_ID}}
+    return made
+
+
+def _table(table: Table, stage: Stage) -> Resource:
+    properties = {
+        **table.create_arguments(),
+        "TableName": stage.prefix + table.short,
+        "DeletionProtectionEnabled": stage.guarded,
+        "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True},
+    }
+    if table.ttl:
+        properties["TimeToLiveSpecification"] = {"AttributeName": table.ttl, "Enabled": True}
+    return kept({"Type": "AWS::DynamoDB::Table", "Properties": properties}, guarded=stage.guarded)
+
+
+def _queue(queue: Queue, stage: Stage) -> dict[str, Resource]:
+    dead = dead_letter_id(queue.name)
+    redrive = {"deadLetterTargetArn": {"Fn::GetAtt": [dead, "Arn"]}, "maxReceiveCount": queue.max_receives}
+    made = _sqs(stage.prefix + queue.name, VisibilityTimeout=queue.visibility_seconds, RedrivePolicy=redrive)
+    return {
+        queue_id(queue.name): kept(made, guarded=stage.guarded),
+        dead: kept(_sqs(stage.prefix + queue.dead_letter_name), guarded=stage.guarded),
+    }
+
+
+def _sqs(name: str, **properties: Any) -> Resource:
+    common = {"QueueName": name, "MessageRetentionPeriod": RETENTION_SECONDS, "SqsManagedSseEnabled": True}
+    return {"Type": "AWS::SQS::Queue", "Properties": {**common, **properties}}

@@ -1,0 +1,58 @@
+"""A bucket as we make every bucket: encrypted, versioned, closed to the public, reached over TLS 1.2 or later only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Resource = dict[str, Any]
+
+
+def kept(resource: Resource, *, guarded: bool) -> Resource:
+    """What holds data outlives the stack that made it, where it is guarded."""
+    policy = "Retain" if guarded else "Delete"
+    return {**resource, "DeletionPolicy": policy, "UpdateReplacePolicy": policy}
+
+
+def bucket(logical_id: str, name: Any, *, guarded: bool, old_versions_days: int) -> dict[str, Resource]:
+    """The bucket and its policy, by their logical names."""
+    made = {
+        "Type": "AWS::S3::Bucket",
+        "Properties": {
+            "BucketName": name,
+            "BucketEncryption": {
+                "ServerSideEncryptionConfiguration": [{"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
+            },
+            "OwnershipControls": {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]},
+            "PublicAccessBlockConfiguration": {
+                "BlockPublicAcls": True,
+                "BlockPublicPolicy": True,
+                "IgnorePublicAcls": True,
+                "RestrictPublicBuckets": True,
+            },
+            "VersioningConfiguration": {"Status": "Enabled"},
+            "LifecycleConfiguration": {
+                "Rules": [
+                    {
+                        "Id": "old-versions",
+                        "Status": "Enabled",
+                        "NoncurrentVersionExpiration": {"NoncurrentDays": old_versions_days},
+                        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
+                    }
+                ]
+            },
+        },
+    }
+    everything = [{"Fn::GetAtt": [logical_id, "Arn"]}, {"Fn::Sub": f"${{{logical_id}.Arn}}/*"}]
+    deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": everything}
+    statements = [
+        {**deny, "Sid": "NoPlainHttp", "Condition": {"Bool": {"aws:SecureTransport": "false"}}},
+        {**deny, "Sid": "NoOldTls", "Condition": {"NumericLessThan": {"s3:TlsVersion": "1.2"}}},
+    ]
+    policy = {
+        "Type": "AWS::S3::BucketPolicy",
+        "Properties": {
+            "Bucket": {"Ref": logical_id},
+            "PolicyDocument": {"Version": "2012-10-17", "Statement": statements},
+        },
+    }
+    return {logical_id: kept(made, guarded=guarded), f"{logical_id}Policy": policy}
