@@ -10,6 +10,7 @@ app = App(
         "chalicelib.identity.belongings.routes",
         "chalicelib.catalog.routes",
         "chalicelib.booking.routes",
+        "chalicelib.orders.checkout",
         "chalicelib.orders.routes",
         "chalicelib.orders.webhooks",
         "chalicelib.fulfilment.routes",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from functools import cached_property, lru_cache
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from chalicelib.providers.ports import FileStore, PaymentProvider, Secrets, SmsSender, WechatLogin
 from chalicelib.runtime.settings import SettingsError, settings
+
+if TYPE_CHECKING:
+    from chalicelib.providers.ports import FileStore, PaymentProvider, Secrets, SmsSender, WechatLogin
 
 
 def _load(class_path: str, *arguments: Any) -> Any:

@@ -187,14 +187,11 @@ def functions(app: Any) -> list[Function]:
     return sorted(found, key=lambda function: (function.surface, function.name))
 
 
-def route_modules(surface: str = ALL) -> dict[str, list[str]]:
-    """Each path that a surface serves and the modules that declare its operations, by name."""
+def route_modules(surface: str = ALL) -> dict[str, str]:
+    """Each operation that a surface serves, as `GET /path`, and the module that declares it, by name."""
     import_module("app")
-    found: dict[str, set[str]] = {}
-    for operation in OPERATIONS:
-        if serves(surface, operation.path):
-            found.setdefault(operation.path, set()).add(operation.module)
-    return {path: sorted(found[path]) for path in sorted(found)}
+    served = [operation for operation in OPERATIONS if serves(surface, operation.path)]
+    return dict(sorted((f"{operation.method} {operation.path}", operation.module) for operation in served))
 
 
 def _expression(source: Any) -> str:

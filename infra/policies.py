@@ -66,7 +66,7 @@ def reach(function: Function) -> frozenset[str]:
     """Our modules that a function can come to, adapters included."""
     if function.name == API:
         # The app loads the modules of its routes by name, which a look at its imports does not show.
-        roots = {"app"}.union(*route_modules(function.surface).values())
+        roots = {"app", *route_modules(function.surface).values()}
         found = set().union(*(reached_from(name, stop_at=_NOT_FOLLOWED) for name in roots))
     else:
         found = reached_from(function.module, stop_at=_NOT_FOLLOWED)

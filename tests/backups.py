@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from chalicelib.runtime import dynamo
 from infra.declare import tables
 from tests import engine
 
@@ -31,7 +30,7 @@ def cut(later: Copy, earlier: Copy, *behind: str) -> Copy:
 
 def restore(copy: Copy) -> None:
     """Drops all tables and makes them again with nothing but what the copy has."""
-    client = dynamo.client()
+    client = engine.admin()
     for table in tables():
         client.delete_table(TableName=table.name)
         client.create_table(**table.create_arguments())

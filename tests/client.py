@@ -53,6 +53,31 @@ def _route_of(path: str) -> tuple[re.Match[str], str]:
     raise AssertionError(f"no route for {path}")
 
 
+def event_of(method: str, target: str, body: Any, headers: dict[str, str]) -> dict[str, Any]:
+    """What API Gateway hands over. `body` may be bytes (sent as they are) or anything that JSON can say."""
+    parts = urlsplit(target)
+    match, resource = _route_of(parts.path)
+    raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+    return {
+        "httpMethod": method,
+        "path": parts.path,
+        "resource": resource,
+        "headers": headers,
+        "multiValueHeaders": {name: [value] for name, value in headers.items()},
+        "multiValueQueryStringParameters": parse_qs(parts.query, keep_blank_values=True) or None,
+        "pathParameters": {name: unquote(value) for name, value in match.groupdict().items()},
+        "stageVariables": None,
+        "body": base64.b64encode(raw).decode() if raw else None,
+        "isBase64Encoded": bool(raw),
+        "requestContext": {
+            "httpMethod": method,
+            "resourcePath": resource,
+            "path": parts.path,
+            "identity": {"sourceIp": "127.0.0.1"},
+        },
+    }
+
+
 class Client:
     """`token` is sent as the bearer (a callable makes a fresh one for each call); other headers are given per call."""
 
@@ -77,33 +102,12 @@ class Client:
         return answer
 
     def request(self, method: str, target: str, body: Any = None, headers: dict[str, str] | None = None) -> Reply:
-        """`body` may be bytes (sent as they are) or anything that JSON can say; header names may use underscores."""
-        parts = urlsplit(target)
-        match, resource = _route_of(parts.path)
+        """`body` as `event_of` takes it; header names may use underscores."""
         sent = {"Accept-Language": self.language, "Content-Type": "application/json"}
         token = self.token() if callable(self.token) else self.token
         if token:
             sent["Authorization"] = f"Bearer {token}"
         sent.update({name.replace("_", "-"): value for name, value in (headers or {}).items()})
-        raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
-        event = {
-            "httpMethod": method,
-            "path": parts.path,
-            "resource": resource,
-            "headers": sent,
-            "multiValueHeaders": {name: [value] for name, value in sent.items()},
-            "multiValueQueryStringParameters": parse_qs(parts.query, keep_blank_values=True) or None,
-            "pathParameters": {name: unquote(value) for name, value in match.groupdict().items()},
-            "stageVariables": None,
-            "body": base64.b64encode(raw).decode() if raw else None,
-            "isBase64Encoded": bool(raw),
-            "requestContext": {
-                "httpMethod": method,
-                "resourcePath": resource,
-                "path": parts.path,
-                "identity": {"sourceIp": "127.0.0.1"},
-            },
-        }
-        answer = self._send(event)
+        answer = self._send(event_of(method, target, body, sent))
         merged = {**answer["headers"], **{k: v[-1] for k, v in answer.get("multiValueHeaders", {}).items()}}
         return Reply(answer["statusCode"], merged, answer["body"])

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from moto import mock_aws
 
-from tests import engine, world
+from tests import engine, queues, world
 
 _DATA = Path(tempfile.mkdtemp(prefix="linli-test-"))
 SECRETS = {
@@ -39,6 +39,7 @@ _process, _port = engine.start()
 engine.use(_port)
 _aws = mock_aws()
 os.environ.update(
+    AWS_ENDPOINT_URL_SQS=queues.start(),
     AWS_ACCESS_KEY_ID="test",
     AWS_SECRET_ACCESS_KEY="test",
     AWS_DEFAULT_REGION="us-east-1",
@@ -77,13 +78,12 @@ def pytest_unconfigure() -> None:
 def tables() -> None:
     """The tables of the whole Stack. Tests keep apart by their own ids, as tenants do."""
     from app import app
-    from chalicelib.runtime import resources
     from infra.local.resources import create_queues, queue_names
 
     # SQS and SNS are moto's; DynamoDB is the engine, whose address moto does not know and lets pass.
     _aws.start()
     engine.create_tables()
-    create_queues(resources.sqs(), queue_names(app))
+    create_queues(queues.admin(), queue_names(app))
 
 
 @pytest.fixture

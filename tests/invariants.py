@@ -20,9 +20,9 @@ from chalicelib.orders import saving, tables
 from chalicelib.orders.model import Order, proof_of
 from chalicelib.orders.tables import OrderRow
 from chalicelib.payments.tables import InboxRow
-from chalicelib.runtime import dynamo, jobs
+from chalicelib.runtime import jobs
 from chalicelib.runtime.outbox import OutboxRow
-from tests import world
+from tests import engine, world
 
 Row = tuple[str, date, str]
 """Shop, local day, resource."""
@@ -52,17 +52,15 @@ def read(shops: Collection[str] | None = None) -> Tables:
             entries[row.pk].append(_entry(row))
     quanta: dict[Row, frozenset[int]] = {}
     refs: dict[tuple[Row, int], str] = {}
-    scan = dynamo.client().get_paginator("scan")
-    for page in scan.paginate(TableName=DayRow.Meta.table_name, ConsistentRead=True):
-        for item in page["Items"]:
-            shop_id, _, day = item["pk"]["S"].partition("#")
-            if shops is not None and shop_id not in shops:
-                continue
-            key = (shop_id, date(int(day[:4]), int(day[4:6]), int(day[6:])), item["sk"]["S"])
-            quanta[key] = frozenset(int(number) for number in item.get("q", {}).get("NS", []))
-            for name, value in item.items():
-                if name[0] == "b" and name[1:].isdigit():
-                    refs[key, int(name[1:])] = value["S"]
+    for item in engine.scan(DayRow.Meta.table_name):
+        shop_id, _, day = item["pk"]["S"].partition("#")
+        if shops is not None and shop_id not in shops:
+            continue
+        key = (shop_id, date(int(day[:4]), int(day[4:6]), int(day[6:])), item["sk"]["S"])
+        quanta[key] = frozenset(int(number) for number in item.get("q", {}).get("NS", []))
+        for name, value in item.items():
+            if name[0] == "b" and name[1:].isdigit():
+                refs[key, int(name[1:])] = value["S"]
     news = {}
     for row in OutboxRow.scan(consistent_read=True):
         news_id = row.sk.partition("#")[2]

@@ -104,13 +104,14 @@ def queue_away(name: str) -> Iterator[None]:
     from app import app
     from chalicelib.runtime import resources
     from infra.local.resources import create_queues, queue_names
+    from tests import queues
 
     queue = next(one for one in resources.QUEUES if one.name == name)
-    resources.sqs().delete_queue(QueueUrl=resources.queue_url(queue))
+    queues.admin().delete_queue(QueueUrl=resources.queue_url(queue))
     try:
         yield
     finally:
-        create_queues(resources.sqs(), queue_names(app))
+        create_queues(queues.admin(), queue_names(app))
 
 
 def forget_queue(name: str) -> None:
@@ -166,12 +167,12 @@ def deliver_webhooks() -> int:
 def run_queues() -> int:
     """Lets every queue's handler consume until nothing is left, as the event source mapping would."""
     from app import app
-    from chalicelib.runtime import resources
     from infra.local.worker import consumers
+    from tests import queues
 
     total = 0
     while True:
-        done = sum(consumer.consume_once(0) for consumer in consumers(app, resources.sqs()))
+        done = sum(consumer.consume_once(0) for consumer in consumers(app, queues.admin()))
         if not done:
             return total
         total += done

@@ -44,11 +44,14 @@ def _pk(shop_id: str, day: date) -> str:
 
 def day(shop_id: str, on: date, *, consistent: bool = True) -> DayState:
     """A11: everything taken on a shop's local day, one Query."""
-    answer = dynamo.client().query(
-        TableName=DayRow.Meta.table_name,
-        KeyConditionExpression="pk = :pk",
-        ExpressionAttributeValues={":pk": {"S": _pk(shop_id, on)}},
-        ConsistentRead=consistent,
+    answer = dynamo.client().call(
+        "Query",
+        {
+            "TableName": DayRow.Meta.table_name,
+            "KeyConditionExpression": "pk = :pk",
+            "ExpressionAttributeValues": {":pk": {"S": _pk(shop_id, on)}},
+            "ConsistentRead": consistent,
+        },
     )
     busy: dict[str, frozenset[int]] = {}
     orders: dict[tuple[str, int], str] = {}
@@ -65,8 +68,7 @@ def day(shop_id: str, on: date, *, consistent: bool = True) -> DayState:
 
 def everything_taken() -> Iterator[Taken]:
     """A71: every row of the calendar, in no order; strong."""
-    pages = dynamo.client().get_paginator("scan").paginate(TableName=DayRow.Meta.table_name, ConsistentRead=True)
-    for item in (item for page in pages for item in page["Items"]):
+    for item in dynamo.client().items("Scan", {"TableName": DayRow.Meta.table_name, "ConsistentRead": True}):
         shop_id, _, on = item["pk"]["S"].partition("#")
         yield Taken(
             shop_id,

@@ -11,12 +11,12 @@ from chalicelib.catalog.schemas import (
     CityPage,
     OfferOut,
     OfferPage,
-    PageQuery,
     ShopOut,
 )
 from chalicelib.web import cursor
 from chalicelib.web.auth import PUBLIC
 from chalicelib.web.router import Answer, Call, Router
+from chalicelib.web.schema import PageQuery
 
 router = Router("catalog")
 

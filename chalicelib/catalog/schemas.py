@@ -23,18 +23,11 @@ from chalicelib.catalog.model import (
 )
 from chalicelib.kernel.instant import Instant
 from chalicelib.kernel.money import BPS
-from chalicelib.kernel.page import DEFAULT_LIMIT, MAX_LIMIT
 from chalicelib.runtime import messages
-from chalicelib.web.schema import MoneyOut, Output, Position, Query, page_of
+from chalicelib.web.schema import KindName, MoneyOut, Output, Position, page_of
 
-KindName = Literal["appointment", "class", "voucher", "pickup", "at_home"]
 _UNITS = (("days", 86_400), ("hours", 3_600), ("minutes", 60), ("seconds", 1))
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-
-
-class PageQuery(Query):
-    limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT)
-    cursor: str | None = Field(None, max_length=1000)
 
 
 class CityOut(Output):

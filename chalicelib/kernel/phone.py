@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import phonenumbers
-
 
 def parse(text: str) -> str:
     """The number in E.164. Raises ValueError unless it is a possible number with a country code."""
+    import phonenumbers
+
     try:
         number = phonenumbers.parse(text, None)
     except phonenumbers.NumberParseException as error:
@@ -19,6 +19,8 @@ def parse(text: str) -> str:
 
 def country_code(e164: str) -> str:
     """The calling code of a number that `parse` returned, for example `+86`."""
+    import phonenumbers
+
     return f"+{phonenumbers.parse(e164, None).country_code}"
 
 

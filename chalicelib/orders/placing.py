@@ -9,8 +9,9 @@ from chalicelib.kernel import ids
 from chalicelib.kernel.errors import IdempotencyKeyReused, Problem
 from chalicelib.kernel.instant import Instant
 from chalicelib.ledger.model import Terms
-from chalicelib.orders import quotes, saving, tables
+from chalicelib.orders import quotes, tables
 from chalicelib.orders.model import Booking, Charge, Event, Line, Order
+from chalicelib.orders.news import news_of
 from chalicelib.orders.quotes import Quote, QuotedLine
 from chalicelib.runtime import metrics, outbox
 from chalicelib.runtime.context import Context
@@ -72,7 +73,7 @@ def _write(ctx: Context, order: Order, blocks: list[Block]) -> None:
     tables.put_new(tx, order, stands_already)
     booking.claim(tx, order.id, blocks)
     if order.state != "pending_payment":
-        outbox.publish(tx, *saving.news_of(order, (f"order.{order.state}",), ctx.now))
+        outbox.publish(tx, *news_of(order, (f"order.{order.state}",), ctx.now))
     tx.commit()
     metrics.count(metrics.ORDERS_PLACED)
     if order.state == "confirmed":

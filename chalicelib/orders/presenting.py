@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from chalicelib.catalog import service as catalog
 from chalicelib.catalog.model import text_in
 from chalicelib.orders.model import Order
-from chalicelib.orders.paying import Opened
 from chalicelib.orders.quotes import Quote
 from chalicelib.orders.schemas import (
     AttemptOut,
@@ -23,6 +23,9 @@ from chalicelib.orders.schemas import (
 )
 from chalicelib.runtime.context import Context
 from chalicelib.web.schema import MoneyOut
+
+if TYPE_CHECKING:
+    from chalicelib.orders.paying import Opened
 
 
 def names_for(ctx: Context, orders: Sequence[Order]) -> dict[str, Names]:

@@ -1,17 +1,14 @@
-"""HTTP operations of orders: quote, place, pay, look, cancel; the merchant's answer."""
+"""HTTP operations of orders that stand: pay, look, cancel; the merchant's answer."""
 
 from __future__ import annotations
 
-from chalicelib.booking.model import ServiceTooLong, SlotTaken, SlotUnavailable
 from chalicelib.catalog import service as catalog
-from chalicelib.catalog.model import OfferNotFound, OptionsInvalid, StaffCannotServe
 from chalicelib.kernel.errors import InvalidTransition, NotFound
 from chalicelib.kernel.instant import Instant
-from chalicelib.orders import ending, paying, placing, quotes, service
-from chalicelib.orders.model import CancelTooLate, Changed, QuoteChanged, QuoteExpired, QuoteInvalid, request_mark
+from chalicelib.orders import ending, paying, service
+from chalicelib.orders.model import CancelTooLate, Changed, request_mark
 from chalicelib.orders.paying import HoldExpired
-from chalicelib.orders.presenting import present, present_all, present_attempt, present_quote
-from chalicelib.orders.quotes import KindNotOnSale, OneShopOnly, StartMissing
+from chalicelib.orders.presenting import present, present_all, present_attempt
 from chalicelib.orders.schemas import (
     AttemptOut,
     CancelOrder,
@@ -19,7 +16,6 @@ from chalicelib.orders.schemas import (
     CountsOut,
     EntryOut,
     LegOut,
-    MakeQuote,
     MerchantOrdersQuery,
     MethodsOut,
     MethodsQuery,
@@ -27,10 +23,8 @@ from chalicelib.orders.schemas import (
     OrderList,
     OrderOut,
     OrdersQuery,
-    PlaceOrder,
     PolicyOut,
     ProofOut,
-    QuoteOut,
     money,
 )
 from chalicelib.payments import service as payments
@@ -43,58 +37,11 @@ from chalicelib.web.schema import Empty, MoneyOut
 
 router = Router("orders")
 
-QUOTE_ERRORS = (OfferNotFound, OptionsInvalid, StaffCannotServe, OneShopOnly, KindNotOnSale, StartMissing)
 CHANGE_ERRORS = (Changed, InvalidTransition)
 
 
 def _mark(call: Call) -> str:
     return request_mark(call.account_id, call.key, call.body_hash) if call.key else ""
-
-
-@router.post(
-    "/v1/quotes",
-    allow=MEMBER,
-    body=MakeQuote,
-    answers={201: QuoteOut},
-    errors=QUOTE_ERRORS,
-    example={
-        "lines": [
-            {
-                "offer_id": "ofr_0123456789abcdefghjkmnpqrs",
-                "starts_at": "2026-11-23T02:00:00.000Z",
-                "staff_id": "stf_0123456789abcdefghjkmnpqrs",
-            }
-        ]
-    },
-    summary="What it would cost",
-)
-def make_quote(call: Call) -> Answer:
-    wanted = [
-        quotes.Wanted(
-            line.offer_id,
-            tuple(line.option_ids),
-            line.quantity,
-            Instant.parse(line.starts_at) if line.starts_at else None,
-            line.staff_id,
-        )
-        for line in call.body.all_lines()
-    ]
-    return Answer(present_quote(call.ctx, quotes.make(call.ctx, wanted, call.body.shop_id)), 201)
-
-
-@router.post(
-    "/v1/orders",
-    allow=MEMBER,
-    body=PlaceOrder,
-    answers={201: OrderOut},
-    errors=(*QUOTE_ERRORS, QuoteInvalid, QuoteExpired, QuoteChanged, SlotTaken, SlotUnavailable, ServiceTooLong),
-    idempotency="required",
-    summary="Place an order and hold its slots",
-)
-def place_order(call: Call) -> Answer:
-    order, replayed = placing.place(call.ctx, call.body.quote_id, call.body.note, call.key, call.body_hash)
-    shown = present(call.ctx, order)
-    return Answer(shown, 201, version=order.version, location=f"/v1/orders/{order.id}", replayed=replayed)
 
 
 @router.get("/v1/orders", allow=MEMBER, query=OrdersQuery, answers={200: OrderList}, summary="My orders")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 
 from chalicelib.booking import service as booking
 from chalicelib.booking.model import Block
@@ -13,9 +13,9 @@ from chalicelib.ledger.model import Entry
 from chalicelib.orders import changes, tables
 from chalicelib.orders.changes import Change, Clocks
 from chalicelib.orders.model import Changed, Order
+from chalicelib.orders.news import news_of
 from chalicelib.runtime import log, metrics, outbox
 from chalicelib.runtime.context import Context
-from chalicelib.runtime.outbox import News
 from chalicelib.runtime.transaction import AlreadyDone, Transaction
 
 _TRIES = 8
@@ -34,15 +34,6 @@ def blocks_of(order: Order) -> list[Block]:
         Block(order.shop_id, order.zone, b.staff_id, b.chair_id, b.occupied_from, b.occupied_until)
         for line in order.lines
         if (b := line.booking) is not None
-    ]
-
-
-def news_of(order: Order, events: Sequence[str], now: Instant) -> list[News]:
-    return [
-        News.of(
-            event, order.id, order.version, now, order_id=order.id, account_id=order.account_id, shop_id=order.shop_id
-        )
-        for event in events
     ]
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
-from collections.abc import Iterable
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from pynamodb.attributes import Attribute, UnicodeAttribute
@@ -13,11 +13,25 @@ from pynamodb.connection import Connection, TableConnection
 from pynamodb.constants import NUMBER, NUMBER_SET, STRING
 from pynamodb.models import Model
 
-from chalicelib.runtime import meter
+from chalicelib.runtime import aws, meter
 from chalicelib.runtime.settings import settings
 
 _lock = threading.Lock()
 _connection: Connection | None = None
+_client: DynamoDB | None = None
+# What can say how many units it used.
+_COUNTED = {
+    "BatchGetItem",
+    "BatchWriteItem",
+    "DeleteItem",
+    "GetItem",
+    "PutItem",
+    "Query",
+    "Scan",
+    "TransactGetItems",
+    "TransactWriteItems",
+    "UpdateItem",
+}
 
 
 def table_name(short: str) -> str:
@@ -25,39 +39,61 @@ def table_name(short: str) -> str:
     return f"{settings().table_prefix}{short}"
 
 
+class DynamoDB(aws.Client):
+    """The client that every row passes, through PynamoDB or beside it; counts what it uses."""
+
+    def __init__(self) -> None:
+        # A function has seconds, not the 30 that libraries would wait; retries stay within API Gateway's 29.
+        super().__init__(aws.DYNAMODB, read_seconds=5, tries=3, connections=64)
+        self.listeners.append(meter.record)
+
+    def call(self, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """One operation in DynamoDB's own words. Raises botocore's ClientError and BotoCoreError."""
+        asked = dict(arguments)
+        if operation in _COUNTED:
+            asked["ReturnConsumedCapacity"] = "INDEXES"
+        if operation == "TransactWriteItems":
+            # Sent again after a lost answer, it must not apply twice.
+            asked.setdefault("ClientRequestToken", str(uuid.uuid4()))
+        return super().call(operation, asked)
+
+    def items(self, operation: str, arguments: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """Every item of a Query or Scan, page after page."""
+        page = self.call(operation, arguments)
+        yield from page["Items"]
+        while start := page.get("LastEvaluatedKey"):
+            page = self.call(operation, {**arguments, "ExclusiveStartKey": start})
+            yield from page["Items"]
+
+    def _make_api_call(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The one method of botocore's client that PynamoDB calls (private name: pinned, tested)."""
+        return self.call(operation, arguments)
+
+
+class _Connection(Connection):
+    """PynamoDB's connection, over our client."""
+
+    @property
+    def client(self) -> Any:
+        return client()
+
+
 def connection() -> Connection:
-    """The process's one connection. The first caller makes it; botocore's client is then safe for all threads."""
-    global _connection  # noqa: PLW0603  # one client per process, made late so that imports stay cheap
+    """The process's one connection."""
+    global _connection  # noqa: PLW0603  # one per process, made late so that imports stay cheap
     with _lock:
         if _connection is None:
-            made = Connection(
-                region=os.environ.get("AWS_DEFAULT_REGION", "us-east-1"),
-                connect_timeout_seconds=2,
-                # A function has seconds, not the 30 that the library would wait; retries stay within API Gateway's 29.
-                read_timeout_seconds=5,
-                max_retry_attempts=2,
-                max_pool_connections=64,
-            )
-            events = made.client.meta.events
-            events.register("provide-client-params.dynamodb", _ask_for_units)
-            events.register("after-call.dynamodb", _count_units)
-            _connection = made
+            _connection = _Connection(region=aws.region())
     return _connection
 
 
-def client() -> Any:
-    """The botocore client, for calls that PynamoDB does not wrap."""
-    return connection().client
-
-
-def _ask_for_units(params: dict[str, Any], model: Any, **_: Any) -> Any:
-    if "ReturnConsumedCapacity" in (model.input_shape.members if model.input_shape else {}):
-        return {**params, "ReturnConsumedCapacity": "INDEXES"}
-    return params
-
-
-def _count_units(parsed: dict[str, Any], model: Any, **_: Any) -> None:
-    meter.record(model.name, parsed)
+def client() -> DynamoDB:
+    """The process's one client, for operations that PynamoDB does not wrap. The first caller makes it."""
+    global _client  # noqa: PLW0603  # one per process, made late so that imports stay cheap
+    with _lock:
+        if _client is None:
+            _client = DynamoDB()
+    return _client
 
 
 class IntegerAttribute(Attribute[int]):

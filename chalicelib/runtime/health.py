@@ -5,7 +5,6 @@ What was found is remembered for some seconds, so that asking often makes no loa
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
 from chalicelib.kernel.instant import Instant
-from chalicelib.runtime import clock, jobs, log, outbox, resources, schedules
+from chalicelib.runtime import aws, clock, jobs, log, outbox, resources, schedules
 
 REMEMBERED_SECONDS = 5
 PATIENCE_SECONDS = 8  # API Gateway waits 29; what takes longer than this is not well
@@ -80,9 +79,8 @@ def _database() -> None:
 
 def _queues() -> None:
     for queue in resources.QUEUES:
-        resources.sqs().get_queue_attributes(
-            QueueUrl=resources.queue_url(queue), AttributeNames=["ApproximateNumberOfMessages"]
-        )
+        asked = {"QueueUrl": resources.queue_url(queue), "AttributeNames": ["ApproximateNumberOfMessages"]}
+        resources.sqs().call("GetQueueAttributes", asked)
 
 
 def _clock() -> None:
@@ -93,20 +91,13 @@ def _clock() -> None:
 
     try:
         # Anything that it answers has a date; DynamoDB itself says that it is healthy, without a signature.
-        with urlopen(_database_address(), timeout=2) as answer:  # noqa: S310  # from our own settings
+        with urlopen(aws.DYNAMODB.endpoint, timeout=2) as answer:  # noqa: S310  # from our own settings
             date = answer.headers["Date"]
     except HTTPError as error:
         date = error.headers["Date"]
     skew = clock.machine_now().since(Instant.of(parsedate_to_datetime(date)))
     if abs(skew) > MAX_SKEW_SECONDS * 1000:
         raise NotWell(f"the clock is {skew} ms ahead of the database's")
-
-
-def _database_address() -> str:
-    told = os.environ.get("AWS_ENDPOINT_URL_DYNAMODB") or os.environ.get("AWS_ENDPOINT_URL")
-    region = os.environ.get("AWS_DEFAULT_REGION") or os.environ.get("AWS_REGION") or "us-east-1"
-    domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-    return told or f"https://dynamodb.{region}.{domain}/"
 
 
 def _outbox() -> None:

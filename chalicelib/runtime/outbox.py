@@ -83,8 +83,7 @@ def _send_quietly(news: tuple[News, ...]) -> None:
 
 
 def _send(news: News) -> None:
-    queue = resources.TOPICS[news.event]
-    resources.sqs().send_message(QueueUrl=resources.queue_url(queue), MessageBody=news.body())
+    resources.send(resources.TOPICS[news.event], news.body())
 
 
 def stands(news: News) -> bool:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from dataclasses import dataclass
-from typing import Any
 
+from chalicelib.runtime import aws
 from chalicelib.runtime.settings import settings
 
 
@@ -45,26 +44,26 @@ TOPICS: dict[str, Queue] = {
 }
 
 _lock = threading.Lock()
-_sqs: Any = None
+_sqs: aws.Client | None = None
 _urls: dict[str, str] = {}
 
 
-def sqs() -> Any:
+def sqs() -> aws.Client:
+    """The process's one client of SQS."""
     global _sqs  # noqa: PLW0603  # one client per process, made at first use
     with _lock:
         if _sqs is None:
-            import boto3
-            from botocore.config import Config
-
-            config = Config(
-                connect_timeout=2, read_timeout=25, retries={"total_max_attempts": 2}, max_pool_connections=32
-            )
-            _sqs = boto3.client("sqs", region_name=os.environ.get("AWS_DEFAULT_REGION", "us-east-1"), config=config)
+            _sqs = aws.Client(aws.SQS, read_seconds=5, tries=2, connections=32)
     return _sqs
 
 
 def queue_url(queue: Queue) -> str:
     url = _urls.get(queue.full_name)
     if url is None:
-        url = _urls[queue.full_name] = sqs().get_queue_url(QueueName=queue.full_name)["QueueUrl"]
+        url = _urls[queue.full_name] = str(sqs().call("GetQueueUrl", {"QueueName": queue.full_name})["QueueUrl"])
     return url
+
+
+def send(queue: Queue, body: str) -> None:
+    """Raises botocore's ClientError and BotoCoreError when it was not taken."""
+    sqs().call("SendMessage", {"QueueUrl": queue_url(queue), "MessageBody": body})

@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import get_type_hints
 
 
 class SettingsError(Exception):
@@ -89,23 +88,22 @@ class Settings:
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:
         """Raises SettingsError for a number that is none, an empty text, and a word that is not among its choices.
         Other `LINLI_` names are our tools'."""
-        hints = get_type_hints(cls)
-        known = {f"LINLI_{field.name.upper()}": field.name for field in fields(cls)}
+        known = {f"LINLI_{field.name.upper()}": field for field in fields(cls)}
         values: dict[str, str | int] = {}
         for name, text in environ.items():
             if name not in known:
                 continue
             field = known[name]
-            if hints[field] is int:
+            if field.type == "int":
                 if not text.isdecimal():
                     raise SettingsError(f"{name} must be a whole number, not {text!r}")
-                values[field] = int(text)
+                values[field.name] = int(text)
             else:
                 if not text:
                     raise SettingsError(f"{name} is empty")
-                if text not in _CHOICES.get(field, (text,)):
-                    raise SettingsError(f"{name} must be one of {', '.join(_CHOICES[field])}, not {text!r}")
-                values[field] = text
+                if text not in _CHOICES.get(field.name, (text,)):
+                    raise SettingsError(f"{name} must be one of {', '.join(_CHOICES[field.name])}, not {text!r}")
+                values[field.name] = text
         return cls(**values)  # type: ignore[arg-type]  # values are typed by the loop above
 
 

@@ -118,12 +118,11 @@ class Transaction:
         """True when written, False when contention asks for another try."""
         try:
             if len(self._operations) == 1 and self._operations[0].kind != "ConditionCheck":
-                self._single(self._operations[0])
+                single = self._operations[0]
+                dynamo.client().call(f"{single.kind}Item", single.arguments)
             else:
-                dynamo.client().transact_write_items(
-                    TransactItems=[{op.kind: op.arguments} for op in self._operations],
-                    ClientRequestToken=token,
-                )
+                items = [{op.kind: op.arguments} for op in self._operations]
+                dynamo.client().call("TransactWriteItems", {"TransactItems": items, "ClientRequestToken": token})
         except ClientError as error:
             answer: Any = error.response
             code = answer["Error"]["Code"]
@@ -135,10 +134,6 @@ class Transaction:
                 return False
             raise
         return True
-
-    def _single(self, operation: _Operation) -> None:
-        call = getattr(dynamo.client(), f"{operation.kind.lower()}_item")
-        call(**operation.arguments)
 
     def _cancelled(self, reasons: list[dict[str, Any]]) -> bool:
         for operation, reason in zip(self._operations, reasons, strict=True):

@@ -9,7 +9,6 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from chalicelib.catalog.model import Category, text_in
-from chalicelib.catalog.schemas import KindName, PageQuery
 from chalicelib.kernel.money import EXPONENTS, MAX_AMOUNT_MINOR
 from chalicelib.runtime import messages
 from chalicelib.search.model import (
@@ -21,7 +20,7 @@ from chalicelib.search.model import (
     SearchPage,
     price_bands,
 )
-from chalicelib.web.schema import DateText, Datum, MoneyOut, Output, Position
+from chalicelib.web.schema import DateText, Datum, KindName, MoneyOut, Output, PageQuery, Position
 
 Code = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from chalicelib.kernel.errors import Forbidden, Malformed, Unauthorized
 from chalicelib.kernel.instant import Instant
+from chalicelib.runtime import lean
 from chalicelib.runtime.context import CONSUMER, NOBODY, OPERATOR, STAFF, Actor
 from chalicelib.runtime.settings import settings
 
@@ -59,6 +60,7 @@ def require_key() -> None:
 
 def issue_access_token(account_id: str, session_id: str, roles: tuple[str, ...], now: Instant) -> str:
     """A signed token that lives `access_token_seconds`."""
+    lean.load_jwt()
     import jwt
 
     claims = {
@@ -75,6 +77,7 @@ def issue_access_token(account_id: str, session_id: str, roles: tuple[str, ...],
 
 def read_access_token(token: str, now: Instant) -> dict[str, Any]:
     """The claims. Raises Unauthorized for a token that is forged, expired or of another stage."""
+    lean.load_jwt()
     import jwt
 
     try:

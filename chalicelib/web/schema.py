@@ -8,8 +8,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from chalicelib.kernel import geo, money, phone
 from chalicelib.kernel.instant import Instant
+from chalicelib.kernel.page import DEFAULT_LIMIT, MAX_LIMIT
 
 Datum = Literal["wgs84", "gcj02", "bd09"]
+KindName = Literal["appointment", "class", "voucher", "pickup", "at_home"]
 
 
 class Input(BaseModel):
@@ -24,6 +26,11 @@ class Query(BaseModel):
     """A query string: text is read as the field's type; unknown names are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, str_max_length=2000, defer_build=True)
+
+
+class PageQuery(Query):
+    limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT)
+    cursor: str | None = Field(None, max_length=1000)
 
 
 class Output(BaseModel):

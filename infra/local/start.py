@@ -148,8 +148,8 @@ class Stack:
         create_resources(boto3.client("dynamodb"), sqs, app)
         _seed_if_empty()
         usage = Usage()
-        for client in (sqs, queue_client()):
-            usage.count_sqs(client)
+        usage.count_sqs(sqs)
+        queue_client().listeners.append(usage.count_sqs_call)
         scheduler = Scheduler(app, lambda: local_now(self.place.clock_file), usage)
         console = Console.from_environment(os.environ, scheduler, usage)
         try:

@@ -21,7 +21,7 @@ from infra.local.files import instant_text
 NOT_COUNTED = (
     "DynamoDB units of refused calls: AWS charges a failed condition, and its answer does not say how much; the calls "
     "are in dynamodb.refused",
-    "DynamoDB calls that botocore repeats after a broken connection",
+    "DynamoDB calls that the client repeats after a broken connection",
     "DynamoDB units of the seeding, of the `linli` command and of anything else outside a function",
     "the polls that Lambda makes of a queue: its pollers wait 20 s where the local worker waits 1 s, so its empty "
     "receives stand apart in sqs.empty_receives",
@@ -82,14 +82,17 @@ class Usage:
 
     def count_sqs(self, client: Any) -> None:
         """Count every request that a boto3 SQS client makes from now on."""
-        client.meta.events.register("after-call.sqs", self._count_sqs)
+        client.meta.events.register(
+            "after-call.sqs", lambda model, parsed, **_: self.count_sqs_call(model.name, parsed)
+        )
 
-    def _count_sqs(self, model: Any, parsed: dict[str, Any], **_: Any) -> None:
+    def count_sqs_call(self, operation: str, answer: dict[str, Any]) -> None:
+        """Count one request and its answer."""
         with self._lock:
-            if model.name == "ReceiveMessage" and not parsed.get("Messages"):
+            if operation == "ReceiveMessage" and not answer.get("Messages"):
                 self._empty_receives += 1
             else:
-                self._sqs[model.name] += 1
+                self._sqs[operation] += 1
 
     def report(self) -> dict[str, Any]:
         """Return the sums as JSON can hold them; times are milliseconds, units DynamoDB's."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 import subprocess
 import sys
 from collections import defaultdict
@@ -121,21 +120,6 @@ def test_one_adapter_alone_knows_stripe() -> None:
 
 
 HEAVY = ("stripe", "boto3", "numpy", "cryptography", "segno", "fpdf")
-_START = """
-import json, sys, time
-begun = time.perf_counter()
-import app
-took_ms = (time.perf_counter() - begun) * 1000
-print(json.dumps([round(took_ms), [name for name in sys.argv[1:] if name in sys.modules]]))
-"""
-
-
-def test_a_start_loads_nothing_heavy(capsys: pytest.CaptureFixture[str]) -> None:
-    """A cold start pays for what it uses: the heavy libraries are loaded at their first call."""
-    took_ms, loaded = json.loads(run_fresh(_START, *HEAVY))
-    with capsys.disabled():
-        sys.stdout.write(f" [import app: {took_ms} ms]")
-    assert loaded == []
 
 
 def test_no_file_and_no_function_grows_too_long() -> None:

@@ -16,7 +16,7 @@ import pytest
 from chalice import Chalice
 
 from chalicelib.kernel.errors import all_problems
-from chalicelib.runtime import dynamo, resources
+from chalicelib.runtime import resources
 from chalicelib.web import problems
 from chalicelib.web.application import HTTP_SURFACES, JOBS, SURFACES
 from infra import account, base, declare
@@ -25,6 +25,7 @@ from infra.functions import STAGES
 from infra.imports import ROOT
 from infra.names import BASE, dead_letter_id, event_id, function_id, log_group_id, prefix, queue_id, role_id, table_id
 from infra.ops.package import Package
+from tests import engine
 from tests.builders.cloud import PROD, STAGING, build, load, properties, stack
 
 PARTS = (BASE, *SURFACES)
@@ -166,7 +167,7 @@ def test_two_runs_of_a_schedule_never_overlap(prod: dict[str, dict[str, Any]]) -
 def test_the_tables_of_the_template_are_those_of_the_engine(prod: dict[str, dict[str, Any]]) -> None:
     """What the tests run on is what the cloud gets: keys, indexes and projections."""
     for table in stack().tables:
-        there = dynamo.client().describe_table(TableName=table.name)["Table"]
+        there = engine.admin().describe_table(TableName=table.name)["Table"]
         assert _shape(there) == _shape(properties(prod[BASE], table_id(table.short))), table.short
 
 

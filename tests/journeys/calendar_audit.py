@@ -14,7 +14,7 @@ from typing import Any
 from chalicelib.booking.model import claims_of
 from chalicelib.booking.tables import DayRow
 from chalicelib.orders import saving, tables
-from chalicelib.runtime import dynamo
+from tests import engine
 
 ENDED = ("cancelled", "declined")
 Place = tuple[str, str, str, int]
@@ -25,8 +25,7 @@ def taken() -> tuple[set[Place], set[tuple[Place, str]]]:
     """What the rows of days say: the taken quanta, and which order begins at which."""
     quanta: set[Place] = set()
     begins: set[tuple[Place, str]] = set()
-    pages = dynamo.client().get_paginator("scan").paginate(TableName=DayRow.Meta.table_name, ConsistentRead=True)
-    for item in (item for page in pages for item in page["Items"]):
+    for item in engine.scan(DayRow.Meta.table_name):
         shop, _, day = item["pk"]["S"].partition("#")
         resource = item["sk"]["S"]
         quanta |= {(shop, day, resource, int(number)) for number in item.get("q", {}).get("NS", [])}

@@ -5,16 +5,12 @@ The previous release runs in a process of its own, from its own files; this one 
 
 from __future__ import annotations
 
-import json
 import secrets
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from botocore import xform_name
 
 from chalicelib import wiring
 from chalicelib.kernel import ids
@@ -26,7 +22,7 @@ from chalicelib.providers.ports import IntentRequest
 from chalicelib.providers.sms.local import Inbox
 from chalicelib.runtime import resources
 from infra.local.events import sqs_event
-from tests import invariants, world
+from tests import invariants, queues, world
 from tests.builders import identity, salons
 from tests.builders import orders as build
 from tests.builders.identity import Person
@@ -38,35 +34,8 @@ Handle = Callable[[dict[str, Any]], Any]
 
 
 @pytest.fixture(scope="module")
-def queues() -> Iterator[str]:
-    """The queues of the tests' process, over HTTP: AWS's JSON protocol, handed to the same client."""
-
-    class Bridge(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            operation = self.headers["X-Amz-Target"].partition(".")[2]
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            answer = getattr(resources.sqs(), xform_name(operation))(**body)
-            answer.pop("ResponseMetadata")
-            raw = json.dumps(answer).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/x-amz-json-1.0")
-            self.send_header("Content-Length", str(len(raw)))
-            self.end_headers()
-            self.wfile.write(raw)
-
-        def log_message(self, *_: object) -> None:
-            """Says nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Bridge)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
-
-
-@pytest.fixture(scope="module")
-def previous(queues: str) -> Iterator[Release]:
-    with checked_out(previous_commit()) as code, Release(code, AWS_ENDPOINT_URL_SQS=queues) as release:
+def previous() -> Iterator[Release]:
+    with checked_out(previous_commit()) as code, Release(code) as release:
         yield release
 
 
@@ -124,7 +93,7 @@ class Side:
         for name, handle in self._consumers.items():
             queue = next(one for one in resources.QUEUES if one.name == name)
             url = resources.queue_url(queue)
-            sqs = resources.sqs()
+            sqs = queues.admin()
             while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
                 answer = handle(sqs_event(f"arn:aws:sqs:us-east-1:0:{name}", messages))
                 assert answer == {"batchItemFailures": []}

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from chalicelib.catalog import checks, service
@@ -28,18 +29,21 @@ class Crash(Exception):
 def crash_at(call: int) -> None:
     """The nth transaction from now never leaves the process."""
     left = [call]
+    client = dynamo.client()
+    genuine = client.call
 
-    def before(model: Any, **_: Any) -> None:
-        if model.name == "TransactWriteItems":
+    def dying(operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        if operation == "TransactWriteItems":
             left[0] -= 1
             if left[0] == 0:
                 raise Crash
+        return genuine(operation, arguments)
 
-    dynamo.connection().client.meta.events.register("before-call.dynamodb", before, unique_id="crash")
+    vars(client)["call"] = dying
 
 
 def heal() -> None:
-    dynamo.connection().client.meta.events.unregister("before-call.dynamodb", unique_id="crash")
+    vars(dynamo.client()).pop("call")
 
 
 def main() -> None:

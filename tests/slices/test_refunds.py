@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from chalicelib.kernel.money import Money
@@ -165,23 +163,19 @@ def test_news_are_sent_again_when_the_queue_forgets_ever_more_slowly() -> None:
     assert build.relay() >= 1
 
 
-def test_a_sweep_of_news_that_a_consumer_overtakes_goes_on() -> None:
+def test_a_sweep_of_news_that_a_consumer_overtakes_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """A row that is handled between its reading and its counting is no trouble for the others."""
     visits = [build.booked(price_minor=0) for _ in range(3)]
     world.forget_queue("notify")
     from chalicelib.runtime import outbox, resources
 
-    sqs, real = resources.sqs(), resources.sqs().send_message
+    def send_and_be_overtaken(queue: resources.Queue, body: str) -> None:
+        send(queue, body)
+        outbox.handled(outbox.News.parse(body))
 
-    def send_and_be_overtaken(**message: Any) -> Any:
-        answer = real(**message)
-        outbox.handled(outbox.News.parse(message["MessageBody"]))
-        return answer
-
-    sqs.send_message = send_and_be_overtaken
-    try:
+    send = resources.send
+    with monkeypatch.context() as patched:
+        patched.setattr(resources, "send", send_and_be_overtaken)
         assert build.relay() >= 3
-    finally:
-        sqs.send_message = real
     assert [news_of(visit) for visit in visits] == [[], [], []]
     world.settle_down()

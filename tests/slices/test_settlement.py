@@ -142,7 +142,7 @@ def test_an_undone_earning_leaves_a_statement_of_zero_and_no_entry(day: Instant)
 def crashing(monkeypatch: pytest.MonkeyPatch, at_call: int, *, applied: bool) -> Callable[[], None]:
     """The n-th write from now on never leaves, or is applied and its answer lost. Returns how to take it out again."""
     client = dynamo.client()
-    genuine = client._make_api_call
+    genuine = client.call
     count = 0
 
     def call(operation: str, arguments: dict[str, Any]) -> Any:
@@ -157,7 +157,7 @@ def crashing(monkeypatch: pytest.MonkeyPatch, at_call: int, *, applied: bool) ->
             raise Crash
         return answer
 
-    monkeypatch.setattr(client, "_make_api_call", call)
+    monkeypatch.setattr(client, "call", call)
     return monkeypatch.undo
 
 
