@@ -2,7 +2,7 @@
 
 A request is a JSON object under the operation's name, signed by botocore and sent by botocore's HTTP session, which
 keeps connections; the answer is parsed as the JSON it is. botocore's own client reads half a megabyte of descriptions
-before the first call, and afterwards spends two thirds of a call's time walking them (docs/decisions/0013).
+before the first call, and afterwards spends two thirds of a call's time walking them (docs/decisions/0016).
 
 Errors are botocore's: ClientError for what the service refused, BotoCoreError for a service that was not reached.
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.LowLevelAPI.html

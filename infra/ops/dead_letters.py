@@ -75,7 +75,7 @@ def queue_named(name: str) -> Queue:
 
 
 def dead_url(queue: Queue) -> str:
-    return str(resources.sqs().get_queue_url(QueueName=f"{queue.full_name}-dead")["QueueUrl"])
+    return str(resources.sqs().call("GetQueueUrl", {"QueueName": f"{queue.full_name}-dead"})["QueueUrl"])
 
 
 def count(url: str) -> int:
@@ -85,7 +85,7 @@ def count(url: str) -> int:
         "ApproximateNumberOfMessagesNotVisible",
         "ApproximateNumberOfMessagesDelayed",
     ]
-    found = resources.sqs().get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+    found = resources.sqs().call("GetQueueAttributes", {"QueueUrl": url, "AttributeNames": names})["Attributes"]
     return sum(int(found.get(name, 0)) for name in names)
 
 
@@ -111,7 +111,7 @@ def replay(
     """Sends dead letters back to the queue that they came from: those with these message ids, or all with None. What
     dies again in the meantime is left."""
     begun = Instant(time.time_ns() // 1_000_000)
-    url, source = dead_url(queue), resources.queue_url(queue)
+    url = dead_url(queue)
     total = len(wanted) if wanted is not None else count(url)
     done, held = Replayed(), list[Letter]()
     try:
@@ -119,8 +119,8 @@ def replay(
             held.append(letter)
             if letter.sent_at >= begun or (wanted is not None and letter.message_id not in wanted):
                 continue
-            resources.sqs().send_message(QueueUrl=source, MessageBody=letter.body)
-            resources.sqs().delete_message(QueueUrl=url, ReceiptHandle=letter.receipt)
+            resources.send(queue, letter.body)
+            resources.sqs().call("DeleteMessage", {"QueueUrl": url, "ReceiptHandle": letter.receipt})
             held.pop()
             done.sent.append(letter.message_id)
             if progress:
@@ -138,14 +138,15 @@ def _received(queue: Queue, url: str, hidden_seconds: int) -> Iterator[Letter]:
     """Each message once, hidden from others for so long, until there are none that were not seen. One that is received
     and not taken, because the reader stopped, is given back."""
     seen: set[str] = set()
+    asked = {
+        "QueueUrl": url,
+        "MaxNumberOfMessages": BATCH,
+        "VisibilityTimeout": hidden_seconds,
+        "WaitTimeSeconds": WAIT_SECONDS,
+        "MessageSystemAttributeNames": ["SentTimestamp", "ApproximateReceiveCount"],
+    }
     while True:
-        answer = resources.sqs().receive_message(
-            QueueUrl=url,
-            MaxNumberOfMessages=BATCH,
-            VisibilityTimeout=hidden_seconds,
-            WaitTimeSeconds=WAIT_SECONDS,
-            MessageSystemAttributeNames=["SentTimestamp", "ApproximateReceiveCount"],
-        )
+        answer = resources.sqs().call("ReceiveMessage", asked)
         letters = [_letter(queue, message) for message in answer.get("Messages", ())]
         fresh = [letter for letter in letters if letter.message_id not in seen]
         if not fresh:
@@ -179,4 +180,4 @@ def _give_back(url: str, letters: Collection[Letter]) -> None:
             {"Id": str(i), "ReceiptHandle": letter.receipt, "VisibilityTimeout": 0}
             for i, letter in enumerate(held[start : start + BATCH])
         ]
-        resources.sqs().change_message_visibility_batch(QueueUrl=url, Entries=entries)
+        resources.sqs().call("ChangeMessageVisibilityBatch", {"QueueUrl": url, "Entries": entries})

@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cached_property
 from typing import Any
 
 from chalicelib.kernel.instant import DAY_MS, MINUTE_MS
 from chalicelib.providers.secrets.names import SECRETS, Secret
-from chalicelib.runtime import audit, dynamo, jobs, log, outbox, resources
+from chalicelib.runtime import audit, aws, jobs, log, outbox, resources
 from chalicelib.runtime.context import Context
 from chalicelib.runtime.schedules import longest_gap_seconds
 from chalicelib.runtime.settings import Settings
@@ -88,10 +89,17 @@ class Doctor:
 
     # ------------------------------------------------------------------ database
 
+    @cached_property
+    def _database(self) -> Any:
+        """What describes tables is no use to a function: the functions' own client knows rows only."""
+        import boto3
+
+        return boto3.client("dynamodb", region_name=aws.region())
+
     def database(self) -> Iterable[Check]:
         """The clock of this machine against the database's, without what a local stack has put its clock forward."""
         begun = time.time()
-        answer = dynamo.client().list_tables(Limit=1)
+        answer = self._database.list_tables(Limit=1)
         middle = (begun + time.time()) / 2
         theirs = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"]).timestamp()
         # The header has whole seconds: half a second is the best guess of the rest.
@@ -112,7 +120,7 @@ class Doctor:
         return f"as declared{indexes}{ttl if self.stage else ''}"
 
     def _table(self, table: Table) -> list[str]:
-        client = dynamo.client()
+        client = self._database
         try:
             told = client.describe_table(TableName=table.name)["Table"]
         except client.exceptions.ResourceNotFoundException:
@@ -147,7 +155,7 @@ class Doctor:
 
     def _queue(self, queue: resources.Queue) -> Check:
         url = resources.queue_url(queue)
-        told = resources.sqs().get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+        told = resources.sqs().call("GetQueueAttributes", {"QueueUrl": url, "AttributeNames": ["All"]})["Attributes"]
         wrong = []
         redrive = json.loads(told.get("RedrivePolicy", "{}"))
         if not str(redrive.get("deadLetterTargetArn", "")).endswith(f":{queue.full_name}-dead"):

@@ -19,6 +19,7 @@ from infra.local.processes import Children, free_ports
 from infra.local.resources import MAX_RECEIVES, create_queues
 from infra.ops import dead_letters
 from tests import world
+from tests.queues import admin
 from tests.slices.commands import answer, refusal
 
 NOTIFY = resources.NOTIFY
@@ -63,7 +64,8 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def queues(engine: str, monkeypatch: pytest.MonkeyPatch) -> Queues:
     """The functions' own client is made for that engine."""
     found = Queues(engine)
-    monkeypatch.setattr(resources, "_sqs", found.client)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", engine)
+    monkeypatch.setattr(resources, "_sqs", None)
     monkeypatch.setattr(resources, "_urls", {})
     monkeypatch.setattr(dead_letters, "WAIT_SECONDS", 0)  # one engine has one server to ask
     found.bodies(found.source)
@@ -149,7 +151,7 @@ def test_a_letter_in_hand_is_given_back_when_its_queue_goes() -> None:
     """The queue vanishes between the look and the send: the error goes up, and the letter can be received at once."""
     url, mark = dead_letters.dead_url(NOTIFY), ids.random_id("ord")
     resources.queue_url(NOTIFY)  # known, so that the look comes before the failure
-    resources.sqs().send_message(QueueUrl=url, MessageBody=news(mark))
+    admin().send_message(QueueUrl=url, MessageBody=news(mark))
     with world.queue_away("notify"), pytest.raises(ClientError, match="NonExistentQueue"):
         dead_letters.replay(NOTIFY, None)
     (letter,) = [letter for letter in dead_letters.peek(NOTIFY, 100) if mark in letter.body]

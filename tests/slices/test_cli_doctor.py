@@ -14,12 +14,12 @@ from typer.testing import CliRunner
 from chalicelib import wiring
 from chalicelib.providers.secrets.local import FileSecrets
 from chalicelib.providers.secrets.names import NAMES, SECRETS
-from chalicelib.runtime import dynamo, jobs, resources
+from chalicelib.runtime import jobs, resources
 from infra import declare
 from infra.imports import modules, tree_of
 from infra.ops import cli, dead_letters, health
 from infra.ops.commands.house import context
-from tests import conftest, world
+from tests import conftest, engine, queues, world
 from tests.slices.commands import ANY, answer
 
 
@@ -89,16 +89,16 @@ def test_every_secret_that_the_code_asks_for_by_name_is_in_the_list() -> None:
 def without_a_table() -> Iterator[str]:
     """A table that is there and not as declared, and afterwards is again."""
     table = next(table for table in declare.tables() if table.short == "rate_windows")
-    dynamo.client().delete_table(TableName=table.name)
+    engine.admin().delete_table(TableName=table.name)
     yield table.name
-    dynamo.client().delete_table(TableName=table.name)
-    dynamo.client().create_table(**table.create_arguments())
+    engine.admin().delete_table(TableName=table.name)
+    engine.admin().create_table(**table.create_arguments())
 
 
 def test_a_table_that_is_not_as_declared_is_red(without_a_table: str) -> None:
     """Missing, and with other keys."""
     assert told("tables", without_a_table) == ("red", "it does not exist")
-    dynamo.client().create_table(
+    engine.admin().create_table(
         TableName=without_a_table,
         BillingMode="PAY_PER_REQUEST",
         KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
@@ -110,7 +110,7 @@ def test_a_table_that_is_not_as_declared_is_red(without_a_table: str) -> None:
 def test_a_dead_letter_is_red_until_it_is_replayed() -> None:
     """With the command that shows it."""
     assert told("queues", "refund dead letters") == ("green", "none")
-    resources.sqs().send_message(QueueUrl=dead_letters.dead_url(resources.REFUND), MessageBody="{}")
+    queues.admin().send_message(QueueUrl=dead_letters.dead_url(resources.REFUND), MessageBody="{}")
     status, says = told("queues", "refund dead letters")
     assert (status, "linli dead list refund" in says) == ("red", True)
     dead_letters.replay(resources.REFUND, None)
@@ -121,12 +121,12 @@ def test_a_dead_letter_is_red_until_it_is_replayed() -> None:
 def test_a_queue_without_a_place_for_the_dead_is_red() -> None:
     """What fails for good would be tried for fourteen days and then be gone."""
     url = resources.queue_url(resources.REFUND)
-    before = resources.sqs().get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])["Attributes"]
-    resources.sqs().set_queue_attributes(QueueUrl=url, Attributes={"RedrivePolicy": ""})
+    before = queues.admin().get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])["Attributes"]
+    queues.admin().set_queue_attributes(QueueUrl=url, Attributes={"RedrivePolicy": ""})
     try:
         status, says = told("queues", "refund")
     finally:
-        resources.sqs().set_queue_attributes(QueueUrl=url, Attributes=before)
+        queues.admin().set_queue_attributes(QueueUrl=url, Attributes=before)
     assert (status, says.partition(";")[0]) == ("red", "what fails for good is not kept")
     assert told("queues", "refund")[0] == "green"
 

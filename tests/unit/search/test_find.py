@@ -173,7 +173,7 @@ def fits(page: ShopPage, query: SearchQuery, note: Note | None, without: str = "
 
 
 def recommendation(page: ShopPage, away: float | None) -> int:
-    """The published weights: 45 near, 30 rating, 20 popular, 5 fresh; the age counts at the beginning of the UTC day."""
+    """The published weights: 45 near, 30 rating, 20 popular, 5 fresh, aged by the UTC day."""
     shop = page.shop
     rating = round((shop.rating_sum_centi + 4_200) / (shop.rating_count + 10) + 1e-9)
     near = 0 if away is None else math.floor(1_000 / (1 + away / 1_000))
