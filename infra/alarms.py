@@ -2,12 +2,11 @@
 
 All of them watch things by their physical names, so they live in the base stack while deployments come and go. Each has
 a page in `docs/runbook/`, named in its description, and says when it is over as well. Prices:
-https://aws.amazon.com/cloudwatch/pricing/ (an alarm costs by the metrics that it watches).
+https://aws.amazon.com/cloudwatch/pricing/
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,8 +36,7 @@ WATCHED_TABLES = (
     "search",
 )
 _OPERATIONS = ("GetItem", "PutItem", "Query", "TransactWriteItems", "UpdateItem")
-_METRICS_AN_ALARM = 10  # CloudWatch's limit for metrics in one expression
-METRIC_USD, ALARM_METRIC_USD = 0.30, 0.10  # a month
+METRIC_USD, ALARM_USD = 0.30, 0.10  # a month
 
 Resource = dict[str, Any]
 
@@ -111,12 +109,8 @@ def resources(stack: Stack, stage: Stage) -> dict[str, Resource]:
 
 def monthly_usd(made: dict[str, Resource]) -> float:
     """What metrics and alarms cost a month by the list, whether anything happens or not."""
-    watched = sum(_metric_count(each["Properties"]) for each in made.values() if each["Type"].endswith("::Alarm"))
-    return len(metrics.METRICS) * METRIC_USD + watched * ALARM_METRIC_USD
-
-
-def _metric_count(properties: dict[str, Any]) -> int:
-    return sum("MetricStat" in query for query in properties["Metrics"]) if "Metrics" in properties else 1
+    count = len([each for each in made.values() if each["Type"] == "AWS::CloudWatch::Alarm"])
+    return len(metrics.METRICS) * METRIC_USD + count * ALARM_USD
 
 
 def _subscription(parameter: str, protocol: str) -> Resource:
@@ -287,37 +281,15 @@ def _business(stage: Stage) -> list[_Described]:
 
 
 def _database(stage: Stage) -> list[_Described]:
-    """Several metrics an alarm: which table it is, the dashboard and the page say."""
-    throttled = [
-        (name, {"TableName": stage.prefix + table})
-        for table in WATCHED_TABLES
-        for name in ("ReadThrottleEvents", "WriteThrottleEvents")
-    ]
     found: list[_Described] = []
-    for number, start in enumerate(range(0, len(throttled), _METRICS_AN_ALARM), 1):
-        watched = _sum_of(throttled[start : start + _METRICS_AN_ALARM], threshold=10)
-        symptom = "DynamoDB throttles a table that orders need."
-        found.append((f"database-throttles-{number}", DATABASE_THROTTLES, symptom, watched))
-    failed = [("SystemErrors", {"TableName": f"{stage.prefix}orders", "Operation": name}) for name in _OPERATIONS]
-    symptom = "DynamoDB itself fails."
-    found.append(("database-errors", DATABASE_ERRORS, symptom, _sum_of(failed, threshold=5)))
+    for table in WATCHED_TABLES:
+        for what, metric in (("reads", "ReadThrottleEvents"), ("writes", "WriteThrottleEvents")):
+            watched = _metric("AWS/DynamoDB", metric, {"TableName": stage.prefix + table}, 10)
+            symptom = f"DynamoDB throttles {what} of the table {table}."
+            found.append((f"{table}-{what}-throttled", DATABASE_THROTTLES, symptom, watched))
+    for operation in _OPERATIONS:
+        dimensions = {"TableName": f"{stage.prefix}orders", "Operation": operation}
+        watched = _metric("AWS/DynamoDB", "SystemErrors", dimensions, 5)
+        name = f"database-errors-{operation.lower()}"
+        found.append((name, DATABASE_ERRORS, f"DynamoDB itself fails at {operation}.", watched))
     return found
-
-
-def _sum_of(watched: Sequence[tuple[str, dict[str, str]]], threshold: int) -> dict[str, Any]:
-    """Metrics that exist only while there is something to count, added up."""
-    queries: list[dict[str, Any]] = []
-    for number, (name, dimensions) in enumerate(watched, 1):
-        stat = {
-            "Metric": {
-                "Namespace": "AWS/DynamoDB",
-                "MetricName": name,
-                "Dimensions": [{"Name": key, "Value": value} for key, value in sorted(dimensions.items())],
-            },
-            "Period": 300,
-            "Stat": "Sum",
-        }
-        queries.append({"Id": f"m{number}", "MetricStat": stat, "ReturnData": False})
-    whole = " + ".join(f"FILL({query['Id']}, 0)" for query in queries)
-    queries.append({"Id": "whole", "Expression": whole, "ReturnData": True})
-    return {"Metrics": queries, "Threshold": threshold}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from infra.declare import API, Function, Stack
 from infra.functions import Stage
+from infra.names import function_name as own_name
+from infra.names import stack_name
 
 
 def surfaces(stack: Stack) -> list[str]:
@@ -12,8 +14,9 @@ def surfaces(stack: Stack) -> list[str]:
 
 
 def function_name(function: Function, stage: Stage) -> str:
-    return f"{stage.prefix}{function.surface}-{function.name}"
+    return stage.prefix + own_name(function)
 
 
 def api_name(surface: str, stage: Stage) -> str:
-    return stage.prefix + surface
+    """An API is called as its stack is."""
+    return stack_name(stage.name, surface)

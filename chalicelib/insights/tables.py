@@ -22,7 +22,7 @@ class InsightsRow(Row):
 
 
 def memory() -> Memory | None:
-    """A60: what the last run left, strongly."""
+    """A80: what the last run left, strongly."""
     for row in InsightsRow.query(_WATCH, InsightsRow.sk == "-", consistent_read=True):
         return _memory(row.data)
     return None
@@ -54,7 +54,7 @@ def _sort(since: Instant, order_id: str) -> str:
 
 
 def oldest_owed() -> tuple[str, Instant] | None:
-    """A61: the order whose refund has been owed longest, and since when. One row."""
+    """A81: the order whose refund has been owed longest, and since when. One row."""
     for row in InsightsRow.query(_OWED, limit=1, consistent_read=True):
         ms, _, order_id = row.sk.partition("#")
         return order_id, Instant(int(ms))
@@ -62,7 +62,7 @@ def oldest_owed() -> tuple[str, Instant] | None:
 
 
 def keep_owed(order_id: str, found: Owed) -> None:
-    """A62: makes the projection say what the order's entries say. Doing it again changes nothing."""
+    """A82: makes the projection say what the order's entries say. Doing it again changes nothing."""
     rows = InsightsRow.batch_get([(_OWED, _sort(at, order_id)) for at in set(found.moments)], consistent_read=True)
     stands = {row.sk: row.amount for row in rows}
     wanted = {_sort(found.standing.since, order_id): found.standing.amount_minor} if found.standing else {}

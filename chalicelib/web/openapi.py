@@ -203,7 +203,6 @@ def _responses(operation: Operation, references: dict[Any, Any], components: dic
         responses[str(status)] = {
             "description": "; ".join(f"`{p.code}`: {messages[p.code][0]}" for p in group),
             "content": {
-                **declared,
                 problems.MEDIA_TYPE: {
                     "schema": {
                         "allOf": [
@@ -213,6 +212,7 @@ def _responses(operation: Operation, references: dict[Any, Any], components: dic
                     },
                     "examples": {p.code: {"$ref": f"#/components/examples/{p.code}"} for p in group},
                 },
+                **declared,
             },
         }
     return responses

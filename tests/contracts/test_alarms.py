@@ -43,19 +43,12 @@ def found(made: dict[str, Any]) -> list[dict[str, Any]]:
     return [each["Properties"] for each in made.values() if each["Type"] == "AWS::CloudWatch::Alarm"]
 
 
-def metrics_of(alarm: dict[str, Any]) -> list[dict[str, Any]]:
-    """Itself, or what its expression adds up."""
-    queries = alarm.get("Metrics", [{"MetricStat": {"Metric": alarm}}])
-    return [query["MetricStat"]["Metric"] for query in queries if "MetricStat" in query]
-
-
 def watched(found: list[dict[str, Any]]) -> set[tuple[str, str, str]]:
     """(metric, dimension, value) of everything that an alarm looks at."""
     return {
-        (metric["MetricName"], dimension["Name"], dimension["Value"])
+        (alarm["MetricName"], dimension["Name"], dimension["Value"])
         for alarm in found
-        for metric in metrics_of(alarm)
-        for dimension in metric["Dimensions"]
+        for dimension in alarm["Dimensions"]
     }
 
 
@@ -166,7 +159,7 @@ def test_where_alarms_go_is_a_setting() -> None:
 def test_an_idle_month_stays_below_twelve_dollars(
     stack: Stack, made: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """By the list: metrics, alarms by the metrics they watch, and the rest. The dashboard is one of an account's three
+    """By the list: metrics, alarms, and the rest. The dashboard is one of an account's three
     free ones, which show fifty metrics at most."""
     usd = alarms.monthly_usd(made)
     with capsys.disabled():
