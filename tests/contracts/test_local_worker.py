@@ -38,7 +38,8 @@ class Recorder:
 def sqs() -> Iterator[Any]:
     # A region of its own: the suite's queues are in another one, and each test begins with none.
     with mock_aws():
-        client = boto3.client("sqs", region_name="eu-west-1", aws_access_key_id="x", aws_secret_access_key="x")
+        own = {"region_name": "eu-west-1", "endpoint_url": "https://sqs.eu-west-1.amazonaws.com"}
+        client = boto3.client("sqs", aws_access_key_id="x", aws_secret_access_key="x", **own)
         for url in client.list_queues().get("QueueUrls", []):
             client.delete_queue(QueueUrl=url)
         yield client
