@@ -83,13 +83,13 @@ def _base(node: ast.ImportFrom, module: str) -> str:
     return importlib.util.resolve_name("." * node.level + (node.module or ""), package)
 
 
-def reached_from(module: str, *, stop_at: frozenset[str] = frozenset()) -> set[str]:
-    """Our modules that one leads to, itself included; those in `stop_at` are neither entered nor counted."""
+def reached_from(module: str) -> set[str]:
+    """Our modules that one leads to, itself included."""
     found: set[str] = set()
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        if name in found or name in stop_at or path_of(name) is None:
+        if name in found or path_of(name) is None:
             continue
         found.add(name)
         waiting.extend(imports_of(name))
