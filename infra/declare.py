@@ -17,7 +17,7 @@ from chalicelib.runtime import resources
 from chalicelib.runtime.dynamo import Row
 from chalicelib.runtime.settings import settings
 from chalicelib.web.application import ALL, HTTP_SURFACES, JOBS, serves
-from chalicelib.web.router import OPERATIONS
+from chalicelib.web.router import OPERATIONS, Operation
 
 API = "api_handler"
 """Chalice's name of the function behind all HTTP routes of a surface."""
@@ -138,11 +138,16 @@ def _rows(root: type[Row] = Row) -> Iterator[type[Row]]:
         yield from _rows(child)
 
 
+def rows() -> list[type[Row]]:
+    """Every row's class."""
+    import_everything()
+    return list(_rows())
+
+
 def tables() -> list[Table]:
     """Every table, by name; rows of several classes in one table are one table."""
-    import_everything()
     found: dict[str, Table] = {}
-    for row in _rows():
+    for row in rows():
         table = found.setdefault(row.Meta.table_name, Table(row.Meta.table_name))
         table.modules.add(row.__module__)
         table.ttl = table.ttl or getattr(row.Meta, "ttl_attribute", None)
@@ -187,11 +192,15 @@ def functions(app: Any) -> list[Function]:
     return sorted(found, key=lambda function: (function.surface, function.name))
 
 
+def operations(surface: str = ALL) -> list[Operation]:
+    """Each operation that a surface serves, as it was declared."""
+    import_module("app")
+    return [operation for operation in OPERATIONS if serves(surface, operation.path)]
+
+
 def route_modules(surface: str = ALL) -> dict[str, str]:
     """Each operation that a surface serves, as `GET /path`, and the module that declares it, by name."""
-    import_module("app")
-    served = [operation for operation in OPERATIONS if serves(surface, operation.path)]
-    return dict(sorted((f"{operation.method} {operation.path}", operation.module) for operation in served))
+    return dict(sorted((f"{one.method} {one.path}", one.module) for one in operations(surface)))
 
 
 def _expression(source: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -45,42 +45,51 @@ def imports_of(module: str) -> frozenset[str]:
 
     `from a import b` is `a.b` where that is a module of ours, otherwise `a`.
     """
-    tree = tree_of(module)
-    hidden = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
-        for inner in ast.walk(node)
-    }
     found: set[str] = set()
-    for node in ast.walk(tree):
-        if id(node) in hidden:
-            continue
-        if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            found.update(_from(node, module))
+    for _, base, member in imported_by([tree_of(module)], module):
+        inner = f"{base}.{member}"
+        found.add(inner if member and path_of(inner) is not None else base)
     return frozenset(found)
 
 
-def _from(node: ast.ImportFrom, module: str) -> Iterable[str]:
-    base = node.module or ""
-    if node.level:
-        path = path_of(module)
-        package = module if path is not None and path.name == "__init__.py" else module.rpartition(".")[0]
-        base = importlib.util.resolve_name("." * node.level + base, package)
-    for alias in node.names:
-        inner = f"{base}.{alias.name}"
-        yield inner if path_of(inner) is not None else base
+def imported_by(nodes: Iterable[ast.AST], module: str) -> Iterator[tuple[str, str, str]]:
+    """The imports anywhere in these nodes of a module: the name that each makes there, the module it comes from, and
+    which of that module's names it is, if it is one. Imports for the type checker alone do not count."""
+    every = [node for top in nodes for node in ast.walk(top)]
+    hidden = {
+        id(inner)
+        for node in every
+        if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+        for inner in ast.walk(node)
+    }
+    for node in every:
+        if id(node) in hidden:
+            continue
+        if isinstance(node, ast.Import):
+            # `import a.b` makes the name a; what follows it in the text says which module is meant.
+            for alias in node.names:
+                yield alias.asname or alias.name.partition(".")[0], alias.name, ""
+        elif isinstance(node, ast.ImportFrom):
+            base = _base(node, module)
+            for alias in node.names:
+                yield alias.asname or alias.name, base, alias.name
 
 
-def reached_from(module: str, *, stop_at: frozenset[str] = frozenset()) -> set[str]:
-    """Our modules that one leads to, itself included; those in `stop_at` are neither entered nor counted."""
+def _base(node: ast.ImportFrom, module: str) -> str:
+    if not node.level:
+        return node.module or ""
+    path = path_of(module)
+    package = module if path is not None and path.name == "__init__.py" else module.rpartition(".")[0]
+    return importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+
+
+def reached_from(module: str) -> set[str]:
+    """Our modules that one leads to, itself included."""
     found: set[str] = set()
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        if name in found or name in stop_at or path_of(name) is None:
+        if name in found or path_of(name) is None:
             continue
         found.add(name)
         waiting.extend(imports_of(name))

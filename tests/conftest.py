@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from moto import mock_aws
 
-from tests import engine, queues, world
+from tests import allowed, engine, queues, world
 
 _DATA = Path(tempfile.mkdtemp(prefix="linli-test-"))
 SECRETS = {
@@ -35,6 +35,7 @@ SECRETS = {
 settings.register_profile("linli", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("linli")
 
+allowed.watch()
 _process, _port = engine.start()
 engine.use(_port)
 _aws = mock_aws()

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from chalicelib.providers.secrets.names import NAMES, SECRETS
-from chalicelib.web.application import OPERATOR, PUBLIC, WEBHOOKS
+from chalicelib.web.application import JOBS, OPERATOR, PUBLIC, WEBHOOKS
 from infra import declare, policies
 from infra.cloud import merge_template
 from infra.declare import API, Function, Stack
 from infra.imports import modules, tree_of
 from infra.names import function_name, role_id
+from tests import allowed
 from tests.builders.cloud import PROD, stack
 
 
@@ -25,15 +26,23 @@ def statements() -> Iterator[tuple[Function, dict[str, Any]]]:
             yield function, statement
 
 
+def function_of(surface: str, name: str = API) -> Function:
+    return next(each for each in stack().of(surface) if each.name == name)
+
+
 def granted(surface: str, name: str = API) -> str:
     """The whole policy of one function as a text."""
-    function = next(each for each in stack().of(surface) if each.name == name)
-    return json.dumps(policies.policy(function, stack()))
+    return json.dumps(policies.policy(function_of(surface, name), stack()))
 
 
-def tables_of(surface: str, name: str = API) -> set[str]:
-    text = granted(surface, name)
-    return {table.short for table in stack().tables if f'table/${{TablePrefix}}{table.short}"' in text}
+def tables_of(surface: str, name: str = API, *verbs: str) -> set[str]:
+    """The tables that a function may do any of these verbs on; any verb at all where none is given."""
+    found = policies.verbs(function_of(surface, name))
+    return {where.partition("/")[0] for where, used in found.items() if not verbs or used & set(verbs)}
+
+
+def changed_by(surface: str, name: str = API) -> set[str]:
+    return tables_of(surface, name, "PutItem", "UpdateItem", "DeleteItem")
 
 
 def test_no_policy_has_a_star() -> None:
@@ -84,34 +93,76 @@ def test_a_function_is_granted_what_its_code_reaches() -> None:
     assert "sqs:SendMessage" in text
     assert "}identity" not in text
     assert "ssm:" not in text
-    assert policies.ports_used("chalicelib.web.auth") == {"secrets"}
-    assert policies.ports_used("chalicelib.payments.service") == {"payments"}
+    assert policies.verbs(schedule)["jobs"] == {"PutItem"}
 
 
 def test_webhooks_know_nobody() -> None:
     """A provider's webhook touches orders and money: no account, no statement, no telephone number, no SMS."""
     text, tables = granted(WEBHOOKS), tables_of(WEBHOOKS)
-    assert not tables & {"identity", "belongings", "settlement_statements", "reconciliation", "notifications"}
+    assert not tables & {"identity", "settlement_statements", "reconciliation", "notifications", "insights"}
+    assert not changed_by(WEBHOOKS) & {"catalog", "ledger_balances", "ledger_lines", "jobs"}
     for name in ("phone_key", "blind_index_key", "quote_key", "cursor_key", "wechat_app_secret"):
         assert f"/{name}" not in text
     assert "sns:" not in text
     assert {"orders", "payments_inbox"} <= tables
 
 
-def test_operators_send_nothing_and_unseal_nothing() -> None:
-    """The operator's API reads books: it holds no key of people's telephone numbers and sends no SMS."""
+def test_operators_only_look() -> None:
+    """The operator's API reads the reconciliation: it changes nothing but its rate window, and knows nobody."""
     text, tables = granted(OPERATOR), tables_of(OPERATOR)
-    assert not tables & {"identity", "payments_inbox"}
-    for name in ("phone_key", "blind_index_key", "quote_key", "wechat_app_secret"):
+    assert changed_by(OPERATOR) == {"rate_windows"}
+    assert not tables & {"identity", "payments_inbox", "orders", "ledger_journal"}
+    for name in ("phone_key", "blind_index_key", "quote_key", "stripe_secret_key", "wechat_app_secret"):
         assert f"/{name}" not in text
     assert "sns:" not in text
+    assert "sqs:SendMessage" not in text
     assert "reconciliation" in tables
 
 
 def test_what_people_call_does_not_reconcile() -> None:
-    """The public API holds neither the day's differences nor what only jobs may do with them."""
-    assert "reconciliation" not in tables_of(PUBLIC)
+    """The public API sees no differences, moves no balance, closes no statement and verifies no webhook."""
+    assert not tables_of(PUBLIC) & {"reconciliation", "insights", "notifications"}
+    assert not changed_by(PUBLIC) & {"catalog", "ledger_balances", "ledger_lines", "settlement_statements", "jobs"}
+    assert "/stripe_webhook_secret" not in granted(PUBLIC)
     assert {"identity", "orders", "catalog"} <= tables_of(PUBLIC)
+
+
+@pytest.mark.parametrize(
+    ("job", "changes"),
+    [
+        ("relay_outbox", {"jobs", "outbox"}),
+        ("build_search", {"jobs", "search"}),
+        ("notify", {"notifications", "outbox"}),
+        ("settle", {"jobs", "ledger_balances", "ledger_journal", "settlement_statements"}),
+        ("reconcile", {"jobs", "ledger_journal", "ledger_lines", "reconciliation"}),
+        ("watch", {"jobs", "insights"}),
+    ],
+)
+def test_a_job_changes_its_own_trade_only(job: str, changes: set[str]) -> None:
+    """What each may change, in full: whoever lets a job change more says so here."""
+    assert changed_by(JOBS, job) == changes
+
+
+def test_nobody_reads_a_whole_table() -> None:
+    """A scan costs the whole table and is the operators' own, with credentials of theirs."""
+    for function in stack().functions:
+        assert not [where for where, used in policies.verbs(function).items() if "Scan" in used]
+
+
+def test_a_policy_is_held_against_what_the_code_does() -> None:
+    """The tests' own watchman sees a call that a policy does not allow, and lets one pass that it does."""
+    from chalicelib.identity import tables
+
+    with pytest.raises(AssertionError, match="webhooks-api_handler: Query on identity"), allowed.acting_as(WEBHOOKS):
+        tables.memberships("acc_nobody")
+    with allowed.acting_as(PUBLIC):
+        assert tables.memberships("acc_nobody") == []
+
+
+def test_every_row_and_verb_is_understood() -> None:
+    """A row that no function is seen to use would be one that the reading of the code has missed."""
+    known = {where.partition("/")[0] for function in stack().functions for where in policies.verbs(function)}
+    assert known == {table.short for table in stack().tables}
 
 
 @pytest.mark.parametrize("surface", [WEBHOOKS, OPERATOR])
