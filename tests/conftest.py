@@ -87,6 +87,12 @@ def tables() -> None:
     create_queues(queues.admin(), queue_names(app))
 
 
+@pytest.fixture(scope="module")
+def alone(tables: None) -> None:
+    """For a module that compares everything there is."""
+    world.begin_anew()
+
+
 @pytest.fixture
 def sound() -> Iterator[None]:
     """Afterwards everything runs its course, and every invariant holds for the shops that the test made."""

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from chalicelib.kernel.instant import Instant
 from chalicelib.kernel.money import Money
-from chalicelib.ledger import service as ledger
 from chalicelib.providers.ports import BalanceLine
-from chalicelib.reconciliation import model, service
 from chalicelib.reconciliation.model import Movement
-from tests import world
-from tests.builders import identity
 from tests.builders.ledger import NOW
 
 
@@ -41,14 +37,3 @@ def line(
         available_on=at.plus(days=2),
         order_id=f"ord_{ref}",
     )
-
-
-def look_at_every_day() -> None:
-    """Matches all days on which anything stands on either side. Tests leave payments behind that are not ours and move
-    the clock by months: a night's run, which looks at the last days only, would leave them unexplained."""
-    ctx = identity.context(world.now())
-    begin, end = ctx.now.plus(days=-730), ctx.now.plus(days=1)
-    moments = [line.created for line in ctx.ports.payments.balance_lines(begin, end)]
-    moments += [entry.at for entry in ledger.posted_between(begin, end) if entry.on("A.psp:stripe")]
-    for day in {model.provider_day(moment) for moment in moments}:
-        service.reconcile(ctx, day)

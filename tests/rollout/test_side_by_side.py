@@ -30,6 +30,8 @@ from tests.builders.orders import Visit, expect
 from tests.client import Client
 from tests.rollout.releases import Release, checked_out, previous_commit
 
+pytestmark = pytest.mark.usefixtures("alone")
+
 Handle = Callable[[dict[str, Any]], Any]
 
 

@@ -22,16 +22,11 @@ from chalicelib.runtime import jobs
 from chalicelib.runtime.context import Context
 from chalicelib.settlement.standing import Standings
 from tests import engine, world
-from tests.builders import identity, reconciliation
+from tests.builders import identity
 from tests.builders import orders as build
 from tests.builders.ledger import post
 
-pytestmark = pytest.mark.usefixtures("explained")
-
-
-@pytest.fixture(scope="module")
-def explained() -> None:
-    reconciliation.look_at_every_day()
+pytestmark = pytest.mark.usefixtures("alone")
 
 
 def context() -> Context:

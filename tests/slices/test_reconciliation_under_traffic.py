@@ -19,16 +19,11 @@ from chalicelib.reconciliation import model, service, tables
 from chalicelib.reconciliation.model import Run
 from chalicelib.runtime import log
 from tests import world
-from tests.builders import identity, reconciliation
+from tests.builders import identity
 from tests.builders import orders as build
 from tests.slices.test_reconciliation import line_of
 
-pytestmark = pytest.mark.usefixtures("explained")
-
-
-@pytest.fixture(scope="module")
-def explained() -> None:
-    reconciliation.look_at_every_day()
+pytestmark = pytest.mark.usefixtures("alone")
 
 
 @dataclass

@@ -26,6 +26,8 @@ from tests.builders import orders as build
 from tests.builders.orders import Visit, expect
 from tests.slices.commands import linli
 
+pytestmark = pytest.mark.usefixtures("alone")
+
 
 @pytest.fixture(autouse=True)
 def quiet_hours() -> None:
