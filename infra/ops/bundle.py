@@ -21,7 +21,7 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 from infra.imports import ROOT
 
 # The services that some code of ours makes a client of; a test compares.
-SERVICES = frozenset({"dynamodb", "sns", "sqs", "ssm"})
+SERVICES = frozenset({"s3", "sns", "ssm"})
 
 # What our code asks of Stripe's client, `client.v1.refunds`, by the SDK's names of their modules; a test compares.
 STRIPE_SERVICES = frozenset({"balance", "balance_transaction", "event", "payment_intent", "refund"})
@@ -33,7 +33,6 @@ LEFT_OUT: tuple[tuple[str, str], ...] = (
     (r".*\.dist-info/.*", "what pip knows of a library; nothing asks for it at run time"),
     (r".*\.pyi|(.*/)?py\.typed", "for the type checker"),
     (rf"botocore/data/(?!(?:{'|'.join(sorted(SERVICES))})/)[^/]+/.*", "services of AWS that no code of ours calls"),
-    (r"botocore/data/dynamodb/2011-12-05/.*", "an API of DynamoDB from before the one that is used"),
     (
         r"botocore/data/.*/(?:examples|paginators|waiters)-[^/]*",
         "for methods of clients that no code of ours calls",
