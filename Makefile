@@ -49,7 +49,7 @@ releases: installed ## List the versions that a stage can go back to (STAGE)
 	@$(RUN) -m infra.ops.deploy_cli --stage '$(STAGE)' --list $(if $(REGION),--region '$(REGION)')
 
 secrets: installed ## Make the keys of a stage, ask for Stripe's and WeChat's (STAGE)
-	@$(RUN) -m infra.ops.secrets --stage '$(STAGE)'
+	@$(RUN) -m infra.ops.secrets --stage '$(STAGE)' $(if $(REGION),--region '$(REGION)')
 
 constraints: ## Resolve requirements-dev.txt anew into constraints.txt
 	@rm -rf build/constraints

@@ -163,6 +163,11 @@ Act = Callable[[Any, Callable[[int, int], None]], dict[str, int]]
 
 def _matching(only: date | None, dry_run: bool) -> Act:
     from chalicelib.reconciliation import service
+    from chalicelib.reconciliation.model import provider_day
+    from chalicelib.runtime import clock
+
+    if only is not None and only > provider_day(clock.now()):
+        stop(f"{only} has not begun yet", MISUSE)
 
     chosen = service.preview if dry_run else service.reconcile
     return lambda ctx, progress: chosen(ctx, only, progress)

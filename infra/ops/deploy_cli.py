@@ -53,6 +53,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _deploy(console: Console, cloud: Cloud, chosen: Any) -> None:
     told = parse(chosen.tell)
+    # Asked first: who may not deploy need not wait for a package.
+    account = cloud.client("sts").get_caller_identity()["Account"]
+    console.print(f"{chosen.stage}, in account {account}")
     what: package.Package | str = chosen.release
     if not chosen.release:
         console.print(f"packaging {chosen.stage}")

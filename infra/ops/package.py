@@ -273,7 +273,11 @@ def main(arguments: list[str] | None = None) -> None:
         took_ms = probe(package, found)
     except PackageError as error:
         raise SystemExit(f"linli: {error}") from error
-    say("not tried: this machine is not of Lambda's kind" if took_ms is None else f"loaded in {took_ms} ms")
+    say(
+        f"not loaded here: it is built for {ARCHITECTURE}, and this machine is {platform.machine()}"
+        if took_ms is None
+        else f"loaded in {took_ms} ms"
+    )
     say(f"{package.zip_file}: {package.zipped_bytes / _MB:.1f} MB, {package.unpacked_bytes / _MB:.1f} MB unpacked")
 
 

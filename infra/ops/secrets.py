@@ -75,14 +75,19 @@ def main() -> None:
     import argparse
 
     import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
 
     from infra.functions import STAGES
 
     parser = argparse.ArgumentParser(prog="make secrets", description=__doc__)
     parser.add_argument("--stage", choices=[stage.name for stage in STAGES], required=True)
+    parser.add_argument("--region", default=None, help="where, if not where the environment says")
     chosen = parser.parse_args()
     ask = ask_person if sys.stdin.isatty() else None
-    standing = make_secrets(chosen.stage, boto3.client("ssm"), ask=ask)
+    try:
+        standing = make_secrets(chosen.stage, boto3.client("ssm", region_name=chosen.region), ask=ask)
+    except (BotoCoreError, ClientError) as error:
+        raise SystemExit(f"linli: AWS says: {error}") from error
     for name, found in (("there already", standing.there), ("made", standing.made), ("missing", standing.missing)):
         print(f"{name}: {', '.join(found) or 'none'}")
     for secret in SECRETS:

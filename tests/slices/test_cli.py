@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from chalicelib.reconciliation import model
 from chalicelib.runtime import audit, jobs
 from chalicelib.settlement import tables
 from infra.functions import STAGES
+from infra.imports import ROOT
 from infra.ops import cli
 from infra.ops.commands import house
 from tests import engine, world
@@ -191,3 +193,26 @@ def test_commands_load_nothing_that_reads_the_environment() -> None:
     program = "import sys; from infra.ops import cli; print([n for n in sys.modules if n.startswith('chalicelib')])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("reconcile", "--day", "1900-01-01", "--dry-run"), "1900-01-01 is not between the years 2000 and 2100"),
+        (("audit", "verify", "--until", "2150-01-01"), "2150-01-01 is not between the years 2000 and 2100"),
+        (("export", "journal", "--since", "1970-01-01", "-o", "unmade"), "1970-01-01 is not between the years"),
+        (("reconcile", "--day", "2099-01-01"), "2099-01-01 has not begun yet"),
+    ],
+)
+def test_a_day_that_cannot_be_is_wrong_use(words: tuple[str, ...], says: str) -> None:
+    """Too early or too late for any record, or still to come: one line, and nothing is noted or written."""
+    before = audit.head()
+    assert refusal(*words, code=2).startswith(says)
+    assert audit.head() == before
+    assert not Path("unmade").exists()
+
+
+def test_the_command_finds_the_app_from_any_folder() -> None:
+    """What a console script can import is what is installed: the packages, and the one module beside them."""
+    told = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    assert told["py-modules"] == ["app"]

@@ -241,10 +241,14 @@ def say_rows(title: str, rows: Iterable[Mapping[str, Any]], as_json: bool, **mor
 
 
 def date_of(text: str) -> date:
+    """Of the years that an instant can name. Ends the command for anything else."""
     try:
-        return date.fromisoformat(text)
+        found = date.fromisoformat(text)
     except ValueError:
         stop(f"{text!r} is not a date like 2026-11-22", MISUSE)
+    if not 2000 <= found.year < 2100:
+        stop(f"{text} is not between the years 2000 and 2100", MISUSE)
+    return found
 
 
 def instant_of(text: str) -> Instant:
