@@ -116,7 +116,7 @@ class Client:
             timeout=(_CONNECT_SECONDS, read_seconds),  # type: ignore[arg-type]  # nor the pair
             max_pool_connections=connections,
             # Head and body go in two pieces; the second must not wait until the first is acknowledged.
-            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],  # type: ignore[list-item]
+            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],  # type: ignore[list-item]  # nor numbers
         )
 
     def call(self, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
