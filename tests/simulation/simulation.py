@@ -86,8 +86,10 @@ def forget() -> None:
     from chalicelib.search import service as search
     from chalicelib.web import rate
 
-    for known in (catalog._versions, catalog._places, search._cities, search._notes, rate._leases):
+    for known in (catalog._versions, catalog._places, search._cities, search._notes, rate._leases, resources._urls):
         known.clear()
+    for client in (dynamo.client(), resources.sqs()):
+        client._quota = type(client._quota)()
 
 
 class Run:
