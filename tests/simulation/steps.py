@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from chalicelib.kernel.instant import Instant
+from chalicelib.reconciliation.model import provider_day
+from chalicelib.runtime import jobs
 from tests.builders import identity
 from tests.builders.salons import Salon
 from tests.simulation.apps import App, GaveUp
@@ -165,6 +167,12 @@ def bank_takes_refunds(run: Run) -> None:
 
 NIGHT = ("reconcile", "settle")
 DAY_MS = 86_400_000
+
+
+def has_run_before() -> None:
+    """The nights' schedules ran last night and found nothing: a system that begins looks two months back."""
+    jobs.save_cursor("reconcile", {"day": provider_day(BEGIN.plus(days=-1)).isoformat(), "until": BEGIN.ms})
+    jobs.save_cursor("settle", {"until": BEGIN.ms})
 
 
 def undisturbed(run: Run) -> None:

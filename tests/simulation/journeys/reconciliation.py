@@ -16,13 +16,14 @@ from tests.simulation.simulation import Run
 
 
 def begin(run: Run) -> None:
+    steps.has_run_before()
     salon = run.salon(staff=4)
     tonight = steps.next_night(run).since(run.now) // 1000
     for number in range(4):
         app = steps.newcomer(run)
         after = run.baton.choose.choice((0, tonight - 60, tonight - 20, tonight - 8_000))
         steps.acts(run, f"customer {number}", lambda app=app: _pays(app, salon), after)
-    run.ticks("sweep", "relay_outbox", every_seconds=7_200)
+    run.ticks("sweep", "relay_outbox", every_seconds=14_400)
     steps.acts(run, "nights", lambda: _nights(run))
 
 

@@ -15,11 +15,12 @@ from tests.simulation.simulation import BEGIN, Run
 
 
 def begin(run: Run) -> None:
+    steps.has_run_before()
     salon = run.salon(staff=3)
     for number in range(3):
         app = steps.newcomer(run)
         steps.acts(run, f"customer {number}", lambda app=app: _is_served(app, salon))
-    run.ticks("sweep", "relay_outbox", every_seconds=7_200)
+    run.ticks("sweep", "relay_outbox", every_seconds=14_400)
     steps.acts(run, "nights", lambda: _nights(run, salon))
 
 
