@@ -193,7 +193,7 @@ def passes_nights(run: Run, nights: int) -> None:
     undisturbed(run)
     for _ in range(nights):
         run.baton.now_ms = next_night(run).ms
-        for name in ("relay_outbox", "sweep", "reconcile", "settle"):
-            run.baton.now_ms += 20 * 60_000
+        for name in NIGHT:
+            run.baton.now_ms += 3_600_000
             run.baton.spawn(name, lambda one=name: run.functions.schedule(one))
             run.baton.run()
