@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from tests.simulation import environment  # isort: skip  # before anything of the product
@@ -88,8 +88,17 @@ def forget() -> None:
 
     for known in (catalog._versions, catalog._places, search._cities, search._notes, rate._leases, resources._urls):
         known.clear()
+    dynamo.connection()._tables.clear()
+    for row in _rows(dynamo.Row):
+        row._connection = None
     for client in (dynamo.client(), resources.sqs()):
         client._quota = type(client._quota)()
+
+
+def _rows(row: type[dynamo.Row]) -> Iterator[type[dynamo.Row]]:
+    for kind in row.__subclasses__():
+        yield kind
+        yield from _rows(kind)
 
 
 class Run:
