@@ -40,7 +40,8 @@ def run(world: World, plan: Plan, lines: list[str] | None = None) -> Outcome:
         (journey.rest if hasattr(journey, "rest") else type(present).comes_to_rest)(present)
         seen = reading(world)
         orders = len(seen.orders)
-        checks = invariants.ALWAYS + invariants.AT_REST
+        promised = getattr(journey, "PROMISED", invariants.AFTER_A_SWEEP)
+        checks = (*invariants.ALWAYS, *invariants.AT_REST, *promised)
         failures += [f"{check.__name__}: {fault}" for check in checks for fault in check(seen)]
         if hasattr(journey, "check"):
             failures += journey.check(present)
