@@ -34,7 +34,10 @@ KINDS = (MISSING_HERE, MISSING_THERE, AMOUNT, CURRENCY, FEE, STATE, DUPLICATE, U
 # The provider's reporting categories that our entries have counterparts of. Methods other than cards book `payment`
 # where cards book `charge`; what is not named here is shown as a difference, never dropped.
 KNOWN_CATEGORIES = frozenset({"charge", "payment", "refund", "payment_refund", "refund_failure"})
+FAILED_REFUND = "refund_failure"
 FEE_EVENT = "provider_fee"
+# The entries of refunds: what came back of one that had succeeded is taken off what went out.
+REFUND_EVENTS = ("refund_succeeded", "refund_returned")
 LATE_DAYS = 4  # a provider tells of a thing for up to three days, so its counterpart may stand on another day
 
 
@@ -79,11 +82,13 @@ class Difference:
 
 @dataclass(frozen=True)
 class Result:
-    """What a match found; everything that went in is in exactly one of the three."""
+    """What a match found; everything that went in is in exactly one of the four. `annulled` are refunds that failed
+    before we ever booked them, beside the lines that put their money back: nothing moved, so we have nothing of it."""
 
     matched: tuple[Match, ...]
     in_flight: tuple[Difference, ...]
     differences: tuple[Difference, ...]
+    annulled: tuple[BalanceLine, ...] = ()
 
     def of_days(self, days: set[date]) -> Result:
         """What happened on these days; the rest was there only to find counterparts."""
@@ -91,6 +96,7 @@ class Result:
             tuple(match for match in self.matched if provider_day(match.theirs.created) in days),
             tuple(item for item in self.in_flight if item.day in days),
             tuple(item for item in self.differences if item.day in days),
+            tuple(line for line in self.annulled if provider_day(line.created) in days),
         )
 
 
@@ -171,7 +177,11 @@ def match(ours: Iterable[Movement], theirs: Iterable[BalanceLine], now: Instant,
     differences: list[Difference] = []
     for move in moves:
         ours_by[move.ref or move.entry_id, move.amount_minor > 0].append(move)
+    annulled = _annulled(lines, {move.ref for move in moves})
+    nothing = {line.line_id for line in annulled}
     for line in lines:
+        if line.line_id in nothing:
+            continue
         if line.category in KNOWN_CATEGORIES:
             theirs_by[line.source, line.amount.amount_minor > 0].append(line)
         else:
@@ -194,6 +204,24 @@ def match(ours: Iterable[Movement], theirs: Iterable[BalanceLine], now: Instant,
         tuple(matched),
         tuple(item for item in lonely if item.at.ms > young),
         tuple(differences) + tuple(item for item in lonely if item.at.ms <= young),
+        annulled,
+    )
+
+
+def _annulled(lines: Sequence[BalanceLine], booked: Collection[str]) -> tuple[BalanceLine, ...]:
+    """Lines of a refund that nothing of ours names, and of its failure, when they come to nothing."""
+    by_source: dict[str, list[BalanceLine]] = defaultdict(list)
+    for line in lines:
+        if line.source not in booked and line.category in KNOWN_CATEGORIES:
+            by_source[line.source].append(line)
+    return tuple(
+        line
+        for found in by_source.values()
+        if any(line.category == FAILED_REFUND for line in found)
+        and len({line.amount.currency for line in found}) == 1
+        and sum(line.amount.amount_minor for line in found) == 0
+        and not any(line.fee.amount_minor for line in found)
+        for line in found
     )
 
 

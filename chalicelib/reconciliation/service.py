@@ -23,6 +23,7 @@ from chalicelib.reconciliation.model import (
     FEE_EVENT,
     LATE_DAYS,
     MISSING_HERE,
+    REFUND_EVENTS,
     Difference,
     Found,
     Match,
@@ -165,8 +166,9 @@ def _order_sides(ctx: Context, moves: Iterable[Movement]) -> list[OrderSide]:
     account = f"A.psp:{ctx.ports.payments.name}"
     sides = []
     for order_id, move in first.items():
-        amounts = [entry.on(account) for entry in ledger.entries_of(order_id)]
-        captured, refunded = sum(a for a in amounts if a > 0), -sum(a for a in amounts if a < 0)
+        entries = ledger.entries_of(order_id)
+        refunded = -sum(entry.on(account) for entry in entries if entry.event in REFUND_EVENTS)
+        captured = sum(entry.on(account) for entry in entries if entry.event not in REFUND_EVENTS)
         sides.append(OrderSide(order_id, move.at, move.currency, captured, refunded, said.get(order_id)))
     return sides
 

@@ -368,7 +368,7 @@ def one_request_made_two_orders(seen: Seen) -> Seen:
 # ---------------------------------------------------------------------------------------------- refunds
 
 
-@breaks("refunds_within_what_came", "provider_refunds_once")
+@breaks("refunds_within_what_came", "provider_refunds_once", "no_money_is_imagined")
 def the_provider_gives_back_more_than_came(seen: Seen) -> Seen:
     order = whole_refund(seen)
     more = changed_at(seen.refunds, refund_of(seen, order), lambda one: {**one, "amount": one["amount"] + 1})
@@ -383,6 +383,7 @@ def the_provider_gives_back_more_than_came(seen: Seen) -> Seen:
     "paid_or_refunded",
     "what_is_not_kept_goes_back",
     "refunds_are_booked_once",
+    "no_money_is_imagined",
 )
 def more_goes_back_than_came(seen: Seen) -> Seen:
     order = whole_refund(seen)
@@ -402,7 +403,7 @@ def a_refund_that_nobody_decided(seen: Seen) -> Seen:
     return replace(seen, refunds=(*seen.refunds, stranger))
 
 
-@breaks("refunds_are_booked_once")
+@breaks("refunds_are_booked_once", "no_money_is_imagined")
 def a_refund_is_booked_under_another_name(seen: Seen) -> Seen:
     return with_order(seen, with_refund(whole_refund(seen), provider_id="re_another"))
 
@@ -424,7 +425,7 @@ def a_refund_was_given_up(seen: Seen) -> Seen:
     return with_order(seen, with_refund(whole_refund(seen), state="failed"))
 
 
-@breaks("refunds_are_as_the_provider_says")
+@breaks("refunds_are_as_the_provider_says", "no_money_is_imagined")
 def the_provider_knows_no_success(seen: Seen) -> Seen:
     failed = changed_at(seen.refunds, refund_of(seen, whole_refund(seen)), lambda one: {**one, "status": "pending"})
     return replace(seen, refunds=failed)
@@ -455,7 +456,7 @@ def a_fee_is_booked_with_another_amount(seen: Seen) -> Seen:
     return rebooked(seen, fee, legs=legs_of(fee, E_psp_fee=1, A_psp=-1))
 
 
-@breaks("money_at_the_provider_is_known")
+@breaks("no_money_is_imagined", "money_at_the_provider_is_known")
 def the_provider_has_no_such_money(seen: Seen) -> Seen:
     paid = order_in(seen, "confirmed")
     gone = changed_at(seen.intents, refund_of(seen, paid), lambda one: {**one, "status": "canceled"})
@@ -475,6 +476,7 @@ def money_came_for_nobody(seen: Seen) -> Seen:
     "proofs_hold",
     "one_attempt_pays_a_charge",
     "refund_state_is_the_sum",
+    "no_money_is_imagined",
 )
 def money_is_here_of_an_order_that_is_over(seen: Seen) -> Seen:
     order = whole_refund(seen)

@@ -46,6 +46,23 @@ def test_a_refund_that_came_back_matches_beside_its_refund() -> None:
     assert len(told(ours, theirs).matched) == 2
 
 
+def test_a_refund_that_failed_before_it_was_booked_annuls_itself() -> None:
+    """The provider shows it and its failure; nothing moved, so there is nothing of ours to look for. What does not come
+    to nothing, or is in our books, is matched like anything else."""
+    sent = line("re_1", -5000, fee=0)
+    failed = line("re_1", 5000, fee=0, category="refund_failure", line_id="txn_back")
+    result = told([], [sent, failed])
+    assert (result.annulled, result.differences, result.in_flight) == ((failed, sent), (), ())
+    for ours, theirs, wanted in (
+        ([], [sent], ["missing_here"]),
+        ([], [sent, line("re_1", 4000, fee=0, category="refund_failure", line_id="txn_back")], ["missing_here"] * 2),
+        ([], [sent, line("re_1", 5000, fee=1, category="refund_failure", line_id="txn_back")], ["missing_here"] * 2),
+        ([], [sent, line("re_1", 5000, fee=0, category="refund", line_id="txn_back")], ["missing_here"] * 2),
+        ([move("re_1", -5000)], [sent, failed], ["missing_here"]),
+    ):
+        assert (told(ours, theirs).annulled, kinds(told(ours, theirs))) == ((), wanted)
+
+
 @pytest.mark.parametrize(
     ("ours", "theirs", "kind", "effect"),
     [
