@@ -35,13 +35,15 @@ WRONG = 5  # minor units: less than anything costs
 
 
 class Outcome(NamedTuple):
-    """The buyer afterwards; `claims` or `releases` is the unit that goes with it, -1 for none. `fault`: the code broke."""
+    """The buyer afterwards; `claims` or `releases` is the unit that goes with it, -1 for none. `fault`: the code broke. `cost` comes to
+    that of the move."""
 
     label: str
     buyer: Buyer
     claims: int = -1
     releases: int = -1
     fault: str = ""
+    cost: int = 0
 
 
 class Scene(NamedTuple):
@@ -151,21 +153,33 @@ def _without(buyer: Buyer, flight: Flight) -> Buyer:
 
 
 def stepped(scene: Scene, buyer: Buyer, flight: Flight, label: str) -> Iterator[Outcome]:
-    """One step of a use case, up to something that others can see. Where one at a time is under way, a read goes
-    together with what follows; in a fine world only with the write that repeats it in its condition."""
+    """What a use case does next. In a fine world one step, up to something that others can see; a read goes together
+    with the write that repeats it in its condition. In a coarse world all of it, or all up to a crash."""
     step = scene.replayer.next_step(flight)
     for answer, after, claims, releases, told in EDGES[step.kind](scene, buyer, step) if step.kind != "done" else ():
         going = flight._replace(answers=(*flight.answers, answer))
-        following = scene.replayer.next_step(going)
+        label_so_far = label + told
         end = _idle(scene, after, going)
+        seen = after != buyer or step.kind not in ("read", "write")
         if end is not None:
-            yield Outcome(label + told, after, claims, releases, end.fault)
-        elif after == buyer and step.kind in ("read", "write") and (not scene.world.fine or _repeats(following, answer)):
-            yield from stepped(scene, after, going, label + told)
-        else:
+            yield Outcome(label_so_far, after, claims, releases, end.fault)
+        elif not seen and (not scene.world.fine or _repeats(scene.replayer.next_step(going), answer)):
+            yield from stepped(scene, after, going, label_so_far)
+        elif scene.world.fine:
             flights = (*after.flights, going)
             flights = tuple(sorted(flights, key=repr)) if len(flights) > 1 else flights
-            yield Outcome(label + told, after._replace(flights=flights), claims, releases)
+            yield Outcome(label_so_far, after._replace(flights=flights), claims, releases)
+        else:
+            if "crashes" not in scene.world.shut:
+                yield Outcome(f"{label_so_far}, crash", after, claims, releases, cost=1)
+            there = scene._replace(buyer=after, units=_calendar(scene.units, claims, releases))
+            for then in stepped(there, after, going, label_so_far):
+                yield then._replace(claims=max(claims, then.claims), releases=max(releases, then.releases))
+
+
+def _calendar(units: tuple[str, ...], claims: int, releases: int) -> tuple[str, ...]:
+    changed = {claims: MINE, releases: FREE}
+    return tuple(changed.get(unit, seen) for unit, seen in enumerate(units))
 
 
 def _repeats(following: Step, read: Hashable) -> bool:

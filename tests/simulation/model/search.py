@@ -20,6 +20,7 @@ from tests.simulation.model.world import FREE, LAST, MINE, OTHER, PHASES, Buyer,
 
 _BITS = 28  # of a buyer in a state: 24 for its number, 4 for its units
 _UNITS = 4
+MOST = 2  # that one move costs
 _RIVAL, _SPENT = 4, 5  # where they begin in the head of a state; the phase comes first
 
 Progress = Callable[[int, int], None]
@@ -84,7 +85,8 @@ class Search:
         self.replayer = Replayer(self.rules.use_cases, self.rows)
         self._time = [self.labels.number(f"time passes: {name}") for name, _ in PHASES[1:]]
         self._rival = [self.labels.number(f"a rival {does} unit 0") for does in ("takes", "gives back")]
-        self._moves: dict[tuple[int, int, int], list[Move]] = {}
+        self._moves: dict[tuple[int, int, int, int], list[Move]] = {}
+        self._rows: dict[int, tuple[tuple[str, str] | None, int]] = {-1: (None, 0)}
         self._faults: list[tuple[str, str] | None] = []
         self._places: list[int] = []  # the units that each buyer's living order needs, as a mask
         self._flights: list[tuple[int, ...]] = []  # the phases in which each buyer's use cases under way began
@@ -110,38 +112,48 @@ class Search:
     def _buyer(self, buyer: Buyer) -> int:
         number = self.buyers.number(buyer)
         if number == len(self._faults):
-            self._faults.append(self._wrong_with(buyer))
-            order = self.rows[buyer.row].order if buyer.row >= 0 else None
-            lives = order is not None and properties.holds_place(order)
-            self._places.append(1 << unit_of(order) if order is not None and lives else 0)
+            of_row, place = self._row(buyer.row)
+            self._faults.append(of_row or self._wrong_with(buyer))
+            self._places.append(place)
             self._flights.append(tuple(flight.phase for flight in buyer.flights))
         return number
 
-    def _wrong_with(self, buyer: Buyer) -> tuple[str, str] | None:
-        if buyer.row >= 0:
-            for check in properties.ALWAYS:
-                for fault in check(self.rows[buyer.row], buyer):
-                    return check.__name__, fault
-        return None
-
-    def _moves_of(self, number: int, phase: int, seen: int) -> list[Move]:
-        """`seen`: two bits a unit, 0 free, 1 its own, 2 another's."""
-        found = self._moves.get((number, phase, seen))
+    def _row(self, number: int) -> tuple[tuple[str, str] | None, int]:
+        """What is wrong with a row, and the unit as a mask that its order needs while it lives."""
+        found = self._rows.get(number)
         if found is None:
-            found = self._moves[number, phase, seen] = list(self._look(number, phase, seen))
+            row = self.rows[number]
+            faults = ((check.__name__, fault) for check in properties.OF_ROWS for fault in check(row))
+            place = 1 << unit_of(row.order) if properties.holds_place(row.order) else 0
+            found = self._rows[number] = next(faults, None), place
         return found
 
-    def _look(self, number: int, phase: int, seen: int) -> Iterator[Move]:
+    def _wrong_with(self, buyer: Buyer) -> tuple[str, str] | None:
+        if buyer.row < 0:
+            return None
+        row = self.rows[buyer.row]
+        faults = ((check.__name__, fault) for check in properties.OF_BUYERS for fault in check(row, buyer))
+        return next(faults, None)
+
+    def _moves_of(self, number: int, phase: int, seen: int, left: int) -> list[Move]:
+        """`seen`: two bits a unit, 0 free, 1 its own, 2 another's. `left` is what a move may cost."""
+        key = (number, phase, seen, min(left, MOST))
+        found = self._moves.get(key)
+        if found is None:
+            found = self._moves[key] = list(self._look(*key))
+        return found
+
+    def _look(self, number: int, phase: int, seen: int, left: int) -> Iterator[Move]:
         buyer = self.buyers[number]
         units = tuple((FREE, MINE, OTHER)[seen >> 2 * unit & 3] for unit in range(self.world.units))
         scene = Scene(self.world, self.rules, self.replayer, buyer, phase, units)
         known = set()
         for name, (cost, fair, move) in self.rules.moves.items():
-            for outcome in move(scene) if name not in self.world.shut else ():
+            for outcome in move(scene) if name not in self.world.shut and cost <= left else ():
                 after = self._buyer(outcome.buyer)
                 fault = self._wrong_at(buyer, outcome.buyer, outcome.fault)
-                made = (cost, fair, after, outcome.claims, outcome.releases, fault)
-                if (after != number or fault) and made not in known:
+                made = (cost + outcome.cost, fair and not outcome.cost, after, outcome.claims, outcome.releases, fault)
+                if (after != number or fault) and made not in known and made[0] <= left:
                     known.add(made)
                     yield Move(self.labels.number(outcome.label), *made)
 
@@ -166,17 +178,16 @@ class Search:
             yield Following(-1, self._time[phase], True, head + 1, pairs)
         if self.world.rival and phase <= self.world.holds_until and not any(pair & 1 for pair in pairs):
             yield Following(-1, self._rival[rival], False, head ^ 1 << _RIVAL, pairs)
-        left = None if self.world.budget is None else self.world.budget - spent
+        budget = self.world.budget
+        left = MOST if budget is None else budget - spent
         for slot, number in enumerate(numbers):
             if slot and pairs[slot] == pairs[slot - 1]:
                 continue  # buyers who are alike do alike
             here = len(self._flights[number])
-            for move in self._moves_of(number, phase, self._seen(pairs, slot, rival)):
-                if left is not None and move.cost > left:
-                    continue
+            for move in self._moves_of(number, phase, self._seen(pairs, slot, rival), left):
                 if under_way - here + len(self._flights[move.buyer]) > self.world.flights:
                     continue
-                after = head if left is None else head + (move.cost << _SPENT)
+                after = head if budget is None else head + (move.cost << _SPENT)
                 yield Following(slot, move.label, move.fair, after, _moved(pairs, slot, move), move.fault)
 
     def _seen(self, pairs: list[int], slot: int, rival: int) -> int:

@@ -151,11 +151,13 @@ def abstract(order: Order) -> Order:
     """The order without what no decision looks at, its clocks moved to the phases in which they strike.
 
     A deadline has passed in the phase that begins at it or after it; a mark of the sweep is met in the phase in which
-    it lies. The version only gives refunds their ids, which differ as long as it counts refunds.
+    it lies. Where nothing can be due, clocks say the beginning: the sweep may look, and finds nothing. The version only
+    gives refunds their ids, which differ as long as it counts refunds.
     """
-    began = order.created_at
+    began = order.created_at if order.state == "pending_payment" else BEGIN
+    clocked = order.state in ("pending_payment", "paid", "fulfilled")
     charges = tuple(
-        replace(c, attempts=tuple(replace(a, opened_at=began, checked_at=began) for a in c.attempts))
+        replace(c, attempts=tuple(replace(a, opened_at=BEGIN, checked_at=BEGIN) for a in c.attempts))
         for c in order.charges
     )
     return replace(
@@ -164,10 +166,11 @@ def abstract(order: Order) -> Order:
         last_hash="",
         version=1 + len(order.refunds),
         charges=charges,
-        refunds=tuple(replace(refund, approved_at=began) for refund in order.refunds),
-        deadline=_phase_at_or_after(order.deadline),
-        due_at=_phase_at_or_before(order.due_at),
-        earned_at=began if order.earned_at else None,
+        refunds=tuple(replace(refund, approved_at=BEGIN) for refund in order.refunds),
+        created_at=began,
+        deadline=_phase_at_or_after(order.deadline) if clocked else BEGIN,
+        due_at=_phase_at_or_before(order.due_at) if clocked or any(r.open for r in order.refunds) else BEGIN,
+        earned_at=BEGIN if order.earned_at else None,
     )
 
 
