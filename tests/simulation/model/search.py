@@ -135,25 +135,27 @@ class Search:
         faults = ((check.__name__, fault) for check in properties.OF_BUYERS for fault in check(row, buyer))
         return next(faults, None)
 
-    def _moves_of(self, number: int, phase: int, seen: int, left: int) -> list[Move]:
-        """`seen`: two bits a unit, 0 free, 1 its own, 2 another's. `left` is what a move may cost."""
-        key = (number, phase, seen, min(left, MOST))
+    def _moves_of(self, number: int, phase: int, seen: int, cost: int) -> list[Move]:
+        """What can happen to a buyer at this cost. `seen`: two bits a unit, 0 free, 1 its own, 2 another's."""
+        key = (number, phase, seen, cost)
         found = self._moves.get(key)
         if found is None:
             found = self._moves[key] = list(self._look(*key))
         return found
 
-    def _look(self, number: int, phase: int, seen: int, left: int) -> Iterator[Move]:
+    def _look(self, number: int, phase: int, seen: int, wanted: int) -> Iterator[Move]:
         buyer = self.buyers[number]
         units = tuple((FREE, MINE, OTHER)[seen >> 2 * unit & 3] for unit in range(self.world.units))
         scene = Scene(self.world, self.rules, self.replayer, buyer, phase, units)
         known = set()
         for name, (cost, fair, move) in self.rules.moves.items():
-            for outcome in move(scene) if name not in self.world.shut and cost <= left else ():
+            for outcome in move(scene) if name not in self.world.shut and cost <= wanted else ():
+                if cost + outcome.cost != wanted:
+                    continue
                 after = self._buyer(outcome.buyer)
                 fault = self._wrong_at(buyer, outcome.buyer, outcome.fault)
-                made = (cost + outcome.cost, fair and not outcome.cost, after, outcome.claims, outcome.releases, fault)
-                if (after != number or fault) and made not in known and made[0] <= left:
+                made = (wanted, fair and not outcome.cost, after, outcome.claims, outcome.releases, fault)
+                if (after != number or fault) and made not in known:
                     known.add(made)
                     yield Move(self.labels.number(outcome.label), *made)
 
@@ -179,12 +181,13 @@ class Search:
         if self.world.rival and phase <= self.world.holds_until and not any(pair & 1 for pair in pairs):
             yield Following(-1, self._rival[rival], False, head ^ 1 << _RIVAL, pairs)
         budget = self.world.budget
-        left = MOST if budget is None else budget - spent
+        left = MOST if budget is None else min(budget - spent, MOST)
         for slot, number in enumerate(numbers):
             if slot and pairs[slot] == pairs[slot - 1]:
                 continue  # buyers who are alike do alike
             here = len(self._flights[number])
-            for move in self._moves_of(number, phase, self._seen(pairs, slot, rival), left):
+            seen = self._seen(pairs, slot, rival)
+            for move in (one for cost in range(left + 1) for one in self._moves_of(number, phase, seen, cost)):
                 if under_way - here + len(self._flights[move.buyer]) > self.world.flights:
                     continue
                 after = head if budget is None else head + (move.cost << _SPENT)
