@@ -28,7 +28,11 @@ def step(ctx: Context, order_id: str, event: str) -> tuple[Order, bool]:
     target = machine.fire(line.fulfilment_state, event)
     if line.booking is not None:
         check_time(event, ctx.now, line.booking.starts_at, line.booking.ends_at, ctx.settings.no_show_after_seconds)
-    return orders.serve(ctx, order.id, target, _TOLD[event], expected=line.fulfilment_state), False
+    served = orders.serve(ctx, order.id, target, _TOLD[event], expected=line.fulfilment_state)
+    if served.lines[0].fulfilment_state != target:
+        # Somebody else took another step meanwhile: what this one means is decided on that.
+        return step(ctx, order_id, event)
+    return served, False
 
 
 _TOLD_STATE = {"check_in": "checked_in", "start": "in_service", "finish": "finished"}

@@ -6,10 +6,11 @@ import json
 import secrets
 from dataclasses import replace
 
+from tests.simulation.simulation import BEGIN
+
 from tests.simulation.interleavings.case import Round
 
 from chalicelib.booking.model import Block
-from chalicelib.kernel.errors import Problem
 from chalicelib.kernel.instant import Instant
 from chalicelib.orders import paying, placing, quotes, saving, tables
 from chalicelib.orders.model import Order
@@ -22,7 +23,7 @@ from tests.builders.identity import Person
 from tests.builders.salons import Salon
 
 _HOURS = 20  # rounds that share a shop, each at an hour of its own
-FIRST_HOURS = 26
+_FIRST_HOURS = 26
 
 
 def salon(round: Round, name: str = "", **changed: object) -> Salon:
@@ -32,7 +33,12 @@ def salon(round: Round, name: str = "", **changed: object) -> Salon:
 
 def starts(round: Round) -> Instant:
     """The hour at a shared shop that is this round's alone, at least a day ahead."""
-    return round.run.now.plus(hours=FIRST_HOURS + round.seed % _HOURS)
+    return BEGIN.plus(hours=hours_ahead(round))
+
+
+def hours_ahead(round: Round) -> int:
+    """From the beginning of the round to `starts`."""
+    return _FIRST_HOURS + round.seed % _HOURS
 
 
 def person(round: Round, name: str = "customer") -> Person:
@@ -89,7 +95,7 @@ def opened(round: Round, order: Order | None = None) -> tuple[Order, Attempt]:
 
 def payer_does(round: Round, intent_id: str, outcome: str = "succeed") -> None:
     """What the payer does with wallet or bank, seen by nobody of ours yet."""
-    body = json.dumps({"outcome": outcome}).encode()
+    body = json.dumps({"outcome": outcome, **({"seconds": 86_400} if outcome == "delay" else {})}).encode()
     answer = round.run.provider.control("POST", f"/local/payment_intents/{intent_id}", body)
     assert answer.status == 200, answer
 
@@ -124,7 +130,3 @@ def holds_place(order: Order) -> bool:
 
     blocks: list[Block] = saving.blocks_of(order)
     return all(service.holds(claim, order.id) for claim in model.claims_of(blocks))
-
-
-def code_of(error: Problem) -> str:
-    return error.code

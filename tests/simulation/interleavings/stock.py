@@ -79,7 +79,7 @@ def unowned_place(round: Round) -> None:
     round.holds("at most one of them freed it", [first, second].count(True) <= 1)
     round.holds("the buyer has the place", scenes.holds_place(bought[0]))
     taken = calendar.day(claim.shop_id, claim.day).busy[claim.resource_id]
-    freed = first or second
+    freed = first or second or (round.struck(faults.LOST_AFTER) and not claim.quanta & taken)
     round.same("the ghost's quanta that are taken", claim.quanta & taken, frozenset() if freed else claim.quanta)
     if not freed:
         (row,) = (r for r in booking.everything_taken() if (r.shop_id, r.day) == (claim.shop_id, claim.day))
