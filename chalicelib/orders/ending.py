@@ -107,13 +107,20 @@ def _expire(ctx: Context, order: Order) -> str:
     if outcome == PROCESSING:
         waited = ctx.now.since(order.created_at) // 1000
         if not order.extended:
-            saving.change(ctx, order.id, lambda o: decisions.extended(o, ctx.now, saving.clocks(ctx)))
+            saving.change(ctx, order.id, lambda o: _extension(ctx, o))
             return "extended"
         if waited < ctx.settings.processing_release_seconds:
             saving.change(ctx, order.id, lambda o: decisions.postponed(o, ctx.now))
             return "postponed"
     saving.change(ctx, order.id, lambda o: _expiry(ctx, o, asked), due_by=ctx.now)
     return "expired"
+
+
+def _extension(ctx: Context, order: Order) -> Change | None:
+    """None for an order that moved on meanwhile: paid, ended, or extended by a sweep beside this one."""
+    if order.state != "pending_payment" or order.extended:
+        return None
+    return decisions.extended(order, ctx.now, saving.clocks(ctx))
 
 
 def _expiry(ctx: Context, order: Order, asked: set[str]) -> Change | None:

@@ -55,12 +55,13 @@ class World:
         assert self.run is not None
         return self.run
 
-    def begin(self, plan: Plan) -> Run:
-        """A new run in empty tables."""
+    def begin(self, plan: Plan, *, empty: bool = True) -> Run:
+        """A new run, in empty tables or in those that the run before it leaves."""
         self._chance.begin(f"{plan.journey}/{plan.seed}")
         forget()
         Phones.received.clear()
-        self.store.begin()
+        if empty:
+            self.store.begin()
         self.run = Run(plan, self.store)
         return self.run
 
