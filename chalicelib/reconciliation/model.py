@@ -79,11 +79,13 @@ class Difference:
 
 @dataclass(frozen=True)
 class Result:
-    """What a match found; everything that went in is in exactly one of the three."""
+    """What a match found; everything that went in is in exactly one of the four. `undone` are lines of refunds that
+    failed on their way, each with the line that takes it back: for our books they never happened."""
 
     matched: tuple[Match, ...]
     in_flight: tuple[Difference, ...]
     differences: tuple[Difference, ...]
+    undone: tuple[BalanceLine, ...] = ()
 
     def of_days(self, days: set[date]) -> Result:
         """What happened on these days; the rest was there only to find counterparts."""
@@ -91,6 +93,7 @@ class Result:
             tuple(match for match in self.matched if provider_day(match.theirs.created) in days),
             tuple(item for item in self.in_flight if item.day in days),
             tuple(item for item in self.differences if item.day in days),
+            tuple(line for line in self.undone if provider_day(line.created) in days),
         )
 
 
@@ -178,6 +181,7 @@ def match(ours: Iterable[Movement], theirs: Iterable[BalanceLine], now: Instant,
             differences.append(_of_line(UNKNOWN_CATEGORY, line))
     matched: list[Match] = []
     lonely: list[Difference] = []
+    unknown: list[BalanceLine] = []
     for key in sorted({*ours_by, *theirs_by}):
         agree, unlike, more_ours, more_theirs = _paired(ours_by.get(key, []), theirs_by.get(key, []))
         matched += agree
@@ -188,13 +192,35 @@ def match(ours: Iterable[Movement], theirs: Iterable[BalanceLine], now: Instant,
             differences += [_of_line(DUPLICATE, line) for line in more_theirs]
         else:
             lonely += [_of_move(MISSING_THERE, move) for move in more_ours]
-            lonely += [_of_line(MISSING_HERE, line) for line in more_theirs]
+            unknown += more_theirs
+    undone = _undone(unknown)
+    lonely += [_of_line(MISSING_HERE, line) for line in unknown if line not in undone]
     young = now.ms - lag_seconds * SECOND_MS
     return Result(
         tuple(matched),
         tuple(item for item in lonely if item.at.ms > young),
         tuple(differences) + tuple(item for item in lonely if item.at.ms <= young),
+        tuple(undone),
     )
+
+
+def _undone(lines: Sequence[BalanceLine]) -> list[BalanceLine]:
+    """Those that take each other back: a wallet's refund is on its line when it is asked for, and when the wallet then
+    refuses it, there is a second line. We book a refund when it has arrived, and so neither."""
+    waiting = {line.source: line for line in lines if line.amount.amount_minor < 0}
+    found = []
+    for line in lines:
+        refund = waiting.get(line.source)
+        # Where something is left over, a fee too, both are differences.
+        if line.category == "refund_failure" and refund is not None and _nothing_left(refund, line):
+            found += [waiting.pop(line.source), line]
+    return found
+
+
+def _nothing_left(one: BalanceLine, other: BalanceLine) -> bool:
+    feeless = not one.fee.amount_minor and not other.fee.amount_minor
+    same = one.amount.currency == other.amount.currency
+    return feeless and same and one.amount.amount_minor == -other.amount.amount_minor
 
 
 def _paired(

@@ -46,6 +46,30 @@ def test_a_refund_that_came_back_matches_beside_its_refund() -> None:
     assert len(told(ours, theirs).matched) == 2
 
 
+def test_a_refund_that_never_arrived_is_undone_by_the_line_that_takes_it_back() -> None:
+    """Nothing happened for our books, however old it is; as long as only its first line is there, something did."""
+    gone = line("re_1", -5000, fee=0)
+    back = line("re_1", 5000, fee=0, category="refund_failure", line_id="txn_back")
+    result = told([], [back, gone])
+    assert (result.undone, result.differences, result.in_flight) == ((gone, back), (), ())
+    assert kinds(told([], [gone])) == ["missing_here"]
+
+
+@pytest.mark.parametrize(
+    "back",
+    [
+        line("re_1", 4999, fee=0, category="refund_failure", line_id="txn_back"),
+        line("re_1", 5000, "USD", fee=0, category="refund_failure", line_id="txn_back"),
+        line("re_1", 5000, fee=3, category="refund_failure", line_id="txn_back"),
+        line("re_2", 5000, fee=0, category="refund_failure", line_id="txn_back"),
+        line("re_1", 5000, fee=0, category="payment", line_id="txn_back"),
+    ],
+)
+def test_only_what_takes_all_of_it_back_undoes_a_refund(back: BalanceLine) -> None:
+    """Else both are missing here."""
+    assert kinds(told([], [line("re_1", -5000, fee=0), back])) == ["missing_here"] * 2
+
+
 @pytest.mark.parametrize(
     ("ours", "theirs", "kind", "effect"),
     [
@@ -168,7 +192,7 @@ def test_nothing_is_lost_and_every_cent_is_explained(given_books: tuple[list[Mov
     sides = 2 * len(result.matched) + sum(
         2 if item.ours and item.theirs else 1 for item in (*result.differences, *result.in_flight)
     )
-    assert sides == len(ours) + len(theirs)
+    assert sides + len(result.undone) == len(ours) + len(theirs)
     assert all(item.kind in model.KINDS for item in result.differences), names
 
 
