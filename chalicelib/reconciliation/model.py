@@ -35,6 +35,7 @@ KINDS = (MISSING_HERE, MISSING_THERE, AMOUNT, CURRENCY, FEE, STATE, DUPLICATE, U
 # where cards book `charge`; what is not named here is shown as a difference, never dropped.
 KNOWN_CATEGORIES = frozenset({"charge", "payment", "refund", "payment_refund", "refund_failure"})
 FEE_EVENT = "provider_fee"
+RETURNED_EVENT = "refund_returned"
 LATE_DAYS = 4  # a provider tells of a thing for up to three days, so its counterpart may stand on another day
 
 
@@ -340,6 +341,14 @@ class OrderSide:
     captured: int
     refunded: int
     said: tuple[int, int, str] | None
+
+
+def captured_and_refunded(entries: Iterable[Entry], account: str) -> tuple[int, int]:
+    """What came in on the provider's account and what went back, in minor units. A refund that the bank has returned
+    did not go back; it is no second payment."""
+    moved = [(entry.event, entry.on(account)) for entry in entries]
+    captured = sum(amount for event, amount in moved if amount > 0 and event != RETURNED_EVENT)
+    return captured, captured - sum(amount for _, amount in moved)
 
 
 def state_differences(orders: Iterable[OrderSide]) -> list[Difference]:

@@ -133,6 +133,17 @@ def test_an_order_that_says_otherwise_than_the_journal_is_a_state_difference() -
     assert [(item.kind, item.effect) for item in found] == [("state", {})] * 4
 
 
+def test_a_refund_that_the_bank_returned_is_neither_captured_nor_refunded() -> None:
+    """However often it goes and comes back; the last one arrived."""
+    order = Books()
+    paid = order.captured().on("A.psp:stripe")
+    for number in range(2):
+        order.add("refund_succeeded", books.refund_succeeded(paid, "stripe"), ref=f"re_{number}")
+        order.add("refund_returned", books.refund_returned(paid, "stripe"), ref=f"re_{number}")
+    for count, refunded in enumerate((0, paid, 0, paid, 0), 1):
+        assert model.captured_and_refunded(order.entries[:count], "A.psp:stripe") == (paid, refunded)
+
+
 def test_only_entries_on_the_providers_account_are_movements() -> None:
     """An earning is none, nor is the provider's own fee."""
     order = Books()
