@@ -6,6 +6,8 @@ import os
 import traceback
 from dataclasses import dataclass, field
 
+from tests.simulation import environment  # noqa: F401  # isort: skip  # before anything of the product
+
 from tests import invariants
 from tests.simulation import journeys
 from tests.simulation.phones import Phones
@@ -43,7 +45,7 @@ def run(world: World, plan: Plan, lines: list[str] | None = None) -> Outcome:
         checks = invariants.ALWAYS + invariants.AT_REST
         failures += [f"{check.__name__}: {fault}" for check in checks for fault in check(seen)]
         if hasattr(journey, "check"):
-            failures += journey.check(present)
+            failures += [f"{plan.journey}.check: {fault}" for fault in journey.check(present)]
     except Exception as error:
         failures.append(f"crashed: {error!r}")
         if "SIMULATION_TRACE" in os.environ:
