@@ -1,0 +1,111 @@
+"""Plays plans in trees: a script that reads requests, one JSON line each, and answers in lines.
+
+It has loaded what no mutant touches, and forks for each tree: the child loads the product from there, afresh.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+ROOT = str(Path(__file__).parents[3])
+LOADED = ("chalice.local", "infra.local.stripe_server.inprocess", "phonenumbers", "pydantic.main", "pynamodb.models")
+CRASHED = "crashed"
+
+
+def serve() -> None:
+    """Until nobody asks any more. A request: `tree`, `plans`, `seeds` and `kinds` to search when the plans find
+    nothing, `seconds` at the most, `all` to go on after a find. The names of all invariants are told first, then each plan is answered in a
+    line, and the last is `{"over": how}`."""
+    sys.path[0] = ROOT
+    for name in LOADED:
+        import_module(name)
+    assert not {"chalicelib", "tests"} & sys.modules.keys()
+    from stripe import StripeClient  # noqa: F401, PLC0415  # loads what is loaded late
+
+    for line in sys.stdin:
+        asked = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            _live(asked)
+        _, status = os.waitpid(child, 0)
+        with suppress(ProcessLookupError):
+            os.killpg(child, signal.SIGKILL)  # an engine that it left behind
+        late = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM
+        _say({"over": "late" if late else "well" if status == 0 else "badly"})
+
+
+def _live(asked: dict[str, Any]) -> None:
+    os.setsid()
+    signal.alarm(asked["seconds"])
+    status = 1
+    try:
+        os.chdir(asked["tree"])
+        sys.path[0] = asked["tree"]
+        for told in play(asked):
+            _say(told)
+        status = 0
+    finally:
+        sys.stderr.flush()
+        os._exit(status)  # whatever still lives in threads
+
+
+def play(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What each plan broke: `broke` are names of scans, of invariants or of the journey's own."""
+    from tests import invariants  # noqa: PLC0415
+    from tests.simulation.plan import Plan  # noqa: PLC0415
+    from tests.simulation.runner import run  # noqa: PLC0415
+    from tests.simulation.simulation import World  # noqa: PLC0415
+
+    world = World()
+    names = {check.__name__ for check in invariants.ALWAYS + invariants.AT_REST}
+    yield {"scans": sorted(names)}
+    try:
+        for plan in (*map(Plan.parse, asked["plans"]), *_searched(asked)):
+            begun = time.monotonic()
+            outcome = run(world, plan)
+            broke = [_scan_of(failure, names, plan.journey) for failure in outcome.failures]
+            yield {
+                "plan": str(plan),
+                "seconds": round(time.monotonic() - begun, 2),
+                "broke": sorted(set(broke) - {CRASHED}),
+                "failures": outcome.failures[:20],
+            }
+            if set(broke) - {CRASHED} and not asked["all"]:
+                break
+    finally:
+        world.end()
+
+
+def _scan_of(failure: str, names: set[str], journey: str) -> str:
+    name = failure.partition(":")[0]
+    return name if name in names or name == CRASHED else f"{journey}.check"
+
+
+def _searched(asked: dict[str, Any]) -> Iterator[Any]:
+    """Random plans of the first one's journey, then each kind of fault at each of its calls."""
+    from tests.simulation.plan import MESSAGE_FAULTS, Plan, one_fault, random_plan  # noqa: PLC0415
+
+    journey = Plan.parse(asked["plans"][0]).journey
+    for seed in range(asked["seeds"]):
+        yield random_plan(journey, seed, calls=400, messages=60)
+    for kind in asked["kinds"] if asked["seeds"] else ():
+        for number in range(60 if kind in MESSAGE_FAULTS else 400):
+            yield one_fault(journey, number, kind)
+
+
+def _say(told: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(told) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    serve()
