@@ -49,7 +49,7 @@ def test_eight_stylists_one_chair_and_sixty_four_buyers_make_one_visit() -> None
     ]
     replies = in_crowd([partial(place, buyer, quote) for buyer, quote in quotes], threads=64)
     assert outcomes(replies) == {(201, ""): 1, (409, "slot_taken"): 63}
-    seen = invariants.read({shop.shop.id})
+    seen = invariants.read(shops={shop.shop.id})
     assert sorted(resource[:3] for (_, _, resource) in seen.quanta) == ["chr", "stf"]
 
 
@@ -76,7 +76,7 @@ def test_one_key_is_one_order_whatever_its_bodies() -> None:
     assert len({reply.json["id"] for reply in placed}) == 1
     assert len({reply.json["note"] for reply in placed}) == 1
     assert sum("Idempotent-Replayed" not in reply.headers for reply in placed) == 1
-    assert len(invariants.read({shop.shop.id}).orders) == 1
+    assert len(invariants.read(shops={shop.shop.id}).orders) == 1
 
 
 def test_overlapping_wishes_and_endings_never_overlap() -> None:
@@ -102,7 +102,7 @@ def test_overlapping_wishes_and_endings_never_overlap() -> None:
     kept = in_crowd([partial(come_and_go, buyer) for buyer in buyers], threads=12)
     assert invariants.broken({shop.shop.id}) == []
     assert sum(kept) == sum(
-        order.state == "pending_payment" for order in invariants.read({shop.shop.id}).orders.values()
+        order.state == "pending_payment" for order in invariants.read(shops={shop.shop.id}).orders.values()
     )
 
 
