@@ -86,8 +86,10 @@ def forget() -> None:
     from chalicelib.search import service as search
     from chalicelib.web import rate
 
-    for known in (catalog._versions, catalog._places, search._cities, search._notes, rate._leases):
+    for known in (catalog._versions, catalog._places, search._cities, search._notes, rate._leases, resources._urls):
         known.clear()
+    for client in (dynamo.client(), resources.sqs()):
+        client._quota = type(client._quota)()
 
 
 class Run:
@@ -104,6 +106,7 @@ class Run:
         self.functions: Functions
         self.provider: StripeEngine = provider.opened(lambda: self.baton.now_ms, self._wake)
         self.functions = Functions(self.baton, self.wire, plan, self.provider, forget)
+        self.apps: list[App] = []
         self._people = 0
 
     def _wake(self) -> None:
@@ -122,7 +125,9 @@ class Run:
 
     def app_of(self, person: Any) -> App:
         """The app on somebody's phone, which tries again whatever fails."""
-        return App(self, person)
+        app = App(self, person)
+        self.apps.append(app)
+        return app
 
     def goes(self, name: str, story: Callable[[], object], after_seconds: int = 0) -> None:
         """Somebody does something, in their own time."""

@@ -1,0 +1,70 @@
+"""Visits are served on two days, nights pass, and what is due goes on one statement, once.
+
+Races: two settlements at once beside their lease, as an operator starts one by hand; one that dies anywhere, and the
+next that goes on with what it finds; earnings that come while it runs; a balance read in between.
+"""
+
+from __future__ import annotations
+
+from chalicelib.runtime.entry import system_context
+from chalicelib.settlement import service
+from tests.builders.salons import Salon
+from tests.simulation import promises, steps
+from tests.simulation.apps import App
+from tests.simulation.simulation import BEGIN, Run
+
+
+def begin(run: Run) -> None:
+    salon = run.salon(staff=3)
+    for number in range(3):
+        app = steps.newcomer(run)
+        steps.acts(run, f"customer {number}", lambda app=app: _is_served(app, salon))
+    run.ticks("sweep", "relay_outbox", every_seconds=7_200)
+    steps.acts(run, "nights", lambda: _nights(run, salon))
+
+
+def rest(run: Run) -> None:
+    run.comes_to_rest((2, 3, 60))
+    steps.passes_nights(run, 5)
+
+
+def check(run: Run) -> list[str]:
+    return promises.broken(run)
+
+
+def _is_served(app: App, salon: Salon) -> None:
+    run = app.run
+    hours = run.baton.choose.choice((1, 2, 25))
+    order_id = steps.books_and_pays(app, salon, hours=hours, think=10)
+    if order_id is None:
+        return
+    run.waits_until(BEGIN.plus(hours=hours))
+    staff = steps.staff_of(run, salon)
+    for act in ("start", "finish"):
+        steps.staff_does(staff, order_id, act)
+        run.waits_about(600)
+
+
+def _nights(run: Run, salon: Salon) -> None:
+    owner = steps.staff_of(run, salon)
+    for _ in range(4):
+        run.waits_until(steps.next_night(run))
+        run.functions.schedule("reconcile")
+        run.waits(3_600)
+        if run.baton.choose.random() < 0.5:
+            run.goes("operator", lambda: _by_hand(run), run.baton.choose.randint(0, 1))
+        run.functions.schedule("settle")
+        run.waits_about(10)
+        _reads(owner)
+
+
+def _by_hand(run: Run) -> None:
+    """`linli settle`, which takes no lease; what it does is conditional."""
+    run.functions.invoke(lambda: service.settle(system_context()))
+
+
+def _reads(owner: App) -> None:
+    owner.get("/v1/merchant/balance")
+    listed = owner.get("/v1/merchant/statements")
+    for item in listed.json["items"][:1]:
+        owner.get(f"/v1/merchant/statements/{item['id']}")
