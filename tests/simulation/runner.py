@@ -6,6 +6,8 @@ import os
 import traceback
 from dataclasses import dataclass, field
 
+from tests.simulation import environment  # noqa: F401  # isort: skip  # before anything of the product
+
 from tests import invariants
 from tests.simulation import journeys
 from tests.simulation.phones import Phones
