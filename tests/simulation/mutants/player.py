@@ -66,7 +66,7 @@ def play(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
     from tests.simulation.simulation import World  # noqa: PLC0415
 
     world = World()
-    names = {check.__name__ for check in invariants.ALWAYS + invariants.AT_REST}
+    names = {check.__name__ for check in (*invariants.EVERY, *invariants.BETWEEN)}
     yield {"scans": sorted(names)}
     try:
         for plan in (*map(Plan.parse, asked["plans"]), *_searched(asked)):
@@ -91,12 +91,13 @@ def _scan_of(failure: str, names: set[str], journey: str) -> str:
 
 
 def _searched(asked: dict[str, Any]) -> Iterator[Any]:
-    """Random plans of the first one's journey, then each kind of fault at each of its calls."""
-    from tests.simulation.plan import MESSAGE_FAULTS, Plan, one_fault, random_plan  # noqa: PLC0415
+    """Calm and stormy plans of the first one's journey, then each kind of fault at each of its calls."""
+    from tests.simulation.plan import MESSAGE_FAULTS, Plan, one_fault, quiet, random_plan  # noqa: PLC0415
 
     journey = Plan.parse(asked["plans"][0]).journey
     for seed in range(asked["seeds"]):
-        yield random_plan(journey, seed, calls=400, messages=60)
+        yield quiet(journey, seed)
+        yield random_plan(journey, seed, calls=600, messages=80)
     for kind in asked["kinds"] if asked["seeds"] else ():
         for number in range(60 if kind in MESSAGE_FAULTS else 400):
             yield one_fault(journey, number, kind)
