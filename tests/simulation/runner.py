@@ -16,7 +16,8 @@ from tests.simulation.simulation import World
 
 
 AT_THE_END = (*invariants.AT_REST, *invariants.AFTER_A_SWEEP, *invariants.FAITHFUL)
-"""What every journey comes to, since it ends with sweeps. `ALSO` of a journey are checks that hold at its own end."""
+"""What every journey comes to, since it ends with sweeps. `ALSO` of a journey are checks that hold at its own end,
+`EXCEPT` those that do not hold there."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,9 @@ def run(world: World, plan: Plan, lines: list[str] | None = None) -> Outcome:
         seen = reading(world)
         orders = len(seen.orders)
         failures += invariants.changed(before, seen)
-        failures += invariants.faults(seen, (*invariants.ALWAYS, *AT_THE_END, *getattr(journey, "ALSO", ())))
+        not_here = getattr(journey, "EXCEPT", ())
+        checks = (*invariants.ALWAYS, *AT_THE_END, *getattr(journey, "ALSO", ()))
+        failures += invariants.faults(seen, (check for check in checks if check not in not_here))
         if hasattr(journey, "check"):
             failures += journey.check(present)
     except Exception as error:

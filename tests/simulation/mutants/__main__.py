@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -44,15 +45,16 @@ class Verdict:
     @property
     def line(self) -> str:
         name, others = self.mutant.name, [scan for scan in self.broke if scan != self.mutant.killed_by]
+        wanted = f"{self.mutant.killed_by} {self.mutant.says}".strip()
         if self.outcome == "stale":
             return f"STALE     {name}: {self.note}"
         if self.outcome == "survived":
             return f"SURVIVED  {name}  {self.note}  {self.seconds:.1f} s"
         if self.outcome == "otherwise":
-            return f"OTHERWISE {name}  by {', '.join(others)}, not by {self.mutant.killed_by}  {self.plan}"
+            return f"OTHERWISE {name}  by {', '.join(self.broke)}, not by {wanted}  {self.plan}"
         also = f" and {len(others)} more" if others else ""
         searched = "" if self.plan in self.mutant.plans else "  (searched: record this plan)"
-        return f"killed    {name}  by {self.mutant.killed_by}{also}  {self.plan}  {self.seconds:.1f} s{searched}"
+        return f"killed    {name}  by {wanted}{also}  {self.plan}  {self.seconds:.1f} s{searched}"
 
 
 class Players:
@@ -64,17 +66,19 @@ class Players:
             self._free.put(process)
 
     def play(self, **asked: Any) -> list[dict[str, Any]]:
-        """Everything that a player told, its `over` last."""
+        """Everything that a player told, its `over` last. Raises RuntimeError when it has died."""
         process = self._free.get()
         try:
             assert process.stdin is not None
             assert process.stdout is not None
             process.stdin.write(json.dumps(asked) + "\n")
             process.stdin.flush()
-            told = [json.loads(process.stdout.readline())]
-            while "over" not in told[-1]:
-                told.append(json.loads(process.stdout.readline()))
-            return told
+            told: list[dict[str, Any]] = []
+            for line in process.stdout:
+                told.append(json.loads(line))
+                if "over" in told[-1]:
+                    return told
+            raise RuntimeError("a player has died")
         finally:
             self._free.put(process)
 
@@ -102,17 +106,23 @@ def tried(mutant: Mutant, folder: Path, playing: Players, seeds: int, seconds: i
     except Stale as stale:
         return Verdict(mutant, "stale", note=str(stale))
     told = playing.play(
-        tree=str(tree), plans=mutant.plans, seeds=seeds, kinds=mutant.searched, seconds=seconds, all=False
+        tree=str(tree),
+        plans=mutant.plans,
+        seeds=seeds,
+        kinds=mutant.searched,
+        seconds=seconds,
+        scan=mutant.killed_by,
+        says=mutant.says,
     )
-    plans = [one for one in told if "plan" in one]
     took = time.monotonic() - begun
-    if not plans or not plans[-1]["broke"]:
-        crashed = sum(bool(one["failures"]) for one in plans)
-        note = f"{len(plans)} plans" + (f", {crashed} of them crashed" if crashed else "")
+    plans = [one for one in told if "plan" in one]
+    ended = next((one for one in plans if one["found"]), None) or next((one for one in plans if one["broke"]), None)
+    if ended is None:
+        crashed = [one["failures"][0] for one in plans if one["failures"]]
+        note = f"{len(plans)} plans" + (f", {len(crashed)} of them {crashed[0]}" if crashed else "")
         return Verdict(mutant, "survived", seconds=took, note=f"{note}, over {told[-1]['over']}")
-    last = plans[-1]
-    outcome = "killed" if mutant.killed_by in last["broke"] else "otherwise"
-    return Verdict(mutant, outcome, last["plan"], tuple(last["broke"]), took)
+    outcome = "killed" if ended["found"] else "otherwise"
+    return Verdict(mutant, outcome, ended["plan"], tuple(ended["broke"]), took)
 
 
 def unplanted(plans: list[str], folder: Path, playing: Players) -> tuple[dict[str, list[str]], list[str]]:
@@ -124,7 +134,8 @@ def unplanted(plans: list[str], folder: Path, playing: Players) -> tuple[dict[st
     parts = [part for part in (plans[at::WORKERS] for at in range(WORKERS)) if part]
     with ThreadPoolExecutor(WORKERS) as pool:
         for told in pool.map(
-            lambda part: playing.play(tree=str(tree), plans=part, seeds=0, kinds=(), seconds=600, all=True), parts
+            lambda part: playing.play(tree=str(tree), plans=part, seeds=0, kinds=(), seconds=600, scan="", says=""),
+            parts,
         ):
             scans = next((one["scans"] for one in told if "scans" in one), scans)
             broke |= {one["plan"]: one["failures"] for one in told if "plan" in one}
@@ -145,6 +156,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seeds", type=int, default=40, help="random plans to try when a mutant's own find nothing")
     parser.add_argument("--seconds", type=int, default=180, help="at the most, for one mutant")
     asked = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     wanted = [one for one in patches.every() if not asked.names or one.name.startswith(tuple(asked.names))]
     with tempfile.TemporaryDirectory(prefix="linli-mutants-") as made, players() as playing:
         verdicts = _all_tried(wanted, lambda one: tried(one, Path(made), playing, asked.seeds, asked.seconds))
@@ -158,7 +170,10 @@ def main(arguments: list[str]) -> int:
         harness.say(f"{'scan':44} kills  also")
         for line in told_of_scans(verdicts, scans):
             harness.say(line)
-    left = {name: [one.mutant.name for one in verdicts if one.outcome == name] for name in ("survived", "otherwise", "stale")}
+    left = {
+        name: [one.mutant.name for one in verdicts if one.outcome == name]
+        for name in ("survived", "otherwise", "stale")
+    }
     print(
         json.dumps(
             {

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[3]
 FOLDER = Path(__file__).parent
 LINKED = ("infra", "tests", "node_modules")  # what no mutant touches, so that a copy costs little
 _LABEL = re.compile(r"(?P<name>[A-Z][a-z-]+): (?P<value>.+)")
-_LABELS = {"Breaks", "Plans", "Killed-by", "Also-search"}
+_LABELS = {"Breaks", "Plans", "Killed-by", "Says", "Also-search"}
 
 
 class Stale(Exception):
@@ -22,10 +22,9 @@ class Stale(Exception):
 
 @dataclass(frozen=True)
 class Mutant:
-    """`mistake` in words, the promise that it `breaks`, the plans that show it, and the scan that has to name it.
-
-    `searched` are kinds of faults that are tried at every call when the plans no longer do.
-    """
+    """`mistake` in words, the promise that it `breaks`, the plans that show it, and the scan that has to name it, in words
+    that contain what `says` says. `searched` are kinds of faults that are tried at every call when the plans find
+    nothing any more."""
 
     name: str
     path: Path
@@ -33,11 +32,8 @@ class Mutant:
     breaks: str
     plans: tuple[str, ...]
     killed_by: str
+    says: str
     searched: tuple[str, ...]
-
-    @property
-    def journey(self) -> str:
-        return self.plans[0].partition("/")[0]
 
 
 def every() -> list[Mutant]:
@@ -67,7 +63,8 @@ def read(path: Path) -> Mutant:
         " ".join(words),
         said["Breaks"],
         tuple(said["Plans"].split()),
-        said["Killed-by"].strip(),
+        said["Killed-by"],
+        said.get("Says", ""),
         tuple(said.get("Also-search", "").split()),
     )
 

@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -22,33 +23,38 @@ CRASHED = "crashed"
 
 
 def serve() -> None:
-    """Until nobody asks any more. A request: `tree`, `plans`, `seeds` and `kinds` to search when the plans find
-    nothing, `seconds` at the most, `all` to go on after a find. The names of all invariants are told first, then each plan is answered in a
-    line, and the last is `{"over": how}`."""
+    """Until nobody asks any more. A request: `tree`, `plans`, `seeds` and `kinds` to search when the plans find nothing,
+    `seconds` at the most, and in `scan` and `says` what ends it: that this scan finds something, in these words. The
+    names of all invariants are told first, then each plan is answered in a line, and the last is `{"over": how}`."""
     sys.path[0] = ROOT
     for name in LOADED:
         import_module(name)
-    assert not {"chalicelib", "tests"} & sys.modules.keys()
-    from stripe import StripeClient  # noqa: F401, PLC0415  # loads what is loaded late
+    from stripe import StripeClient  # noqa: F401  # loads what is loaded late
 
+    assert not {"chalicelib", "tests"} & sys.modules.keys()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     for line in sys.stdin:
         asked = json.loads(line)
         child = os.fork()
         if child == 0:
             _live(asked)
-        _, status = os.waitpid(child, 0)
-        with suppress(ProcessLookupError):
-            os.killpg(child, signal.SIGKILL)  # an engine that it left behind
+        try:
+            _, status = os.waitpid(child, 0)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(child, signal.SIGKILL)  # with an engine that it left behind
         late = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM
         _say({"over": "late" if late else "well" if status == 0 else "badly"})
 
 
 def _live(asked: dict[str, Any]) -> None:
     os.setsid()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.alarm(asked["seconds"])
     status = 1
     try:
         os.chdir(asked["tree"])
+        tempfile.tempdir = asked["tree"]  # goes away with it, whatever happens
         sys.path[0] = asked["tree"]
         for told in play(asked):
             _say(told)
@@ -60,10 +66,11 @@ def _live(asked: dict[str, Any]) -> None:
 
 def play(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """What each plan broke: `broke` are names of scans, of invariants or of the journey's own."""
-    from tests import invariants  # noqa: PLC0415
-    from tests.simulation.plan import Plan  # noqa: PLC0415
-    from tests.simulation.runner import run  # noqa: PLC0415
-    from tests.simulation.simulation import World  # noqa: PLC0415
+    from tests.simulation.runner import run  # isort: skip  # before all else of the product
+
+    from tests import invariants
+    from tests.simulation.plan import Plan
+    from tests.simulation.simulation import World
 
     world = World()
     names = {check.__name__ for check in (*invariants.EVERY, *invariants.BETWEEN)}
@@ -72,14 +79,19 @@ def play(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
         for plan in (*map(Plan.parse, asked["plans"]), *_searched(asked)):
             begun = time.monotonic()
             outcome = run(world, plan)
-            broke = [_scan_of(failure, names, plan.journey) for failure in outcome.failures]
+            scans = [_scan_of(failure, names, plan.journey) for failure in outcome.failures]
+            found = any(
+                scan == asked["scan"] and asked["says"] in failure
+                for scan, failure in zip(scans, outcome.failures, strict=True)
+            )
             yield {
                 "plan": str(plan),
                 "seconds": round(time.monotonic() - begun, 2),
-                "broke": sorted(set(broke) - {CRASHED}),
+                "broke": sorted(set(scans) - {CRASHED}),
                 "failures": outcome.failures[:20],
+                "found": found,
             }
-            if set(broke) - {CRASHED} and not asked["all"]:
+            if found:
                 break
     finally:
         world.end()
@@ -92,7 +104,7 @@ def _scan_of(failure: str, names: set[str], journey: str) -> str:
 
 def _searched(asked: dict[str, Any]) -> Iterator[Any]:
     """Calm and stormy plans of the first one's journey, then each kind of fault at each of its calls."""
-    from tests.simulation.plan import MESSAGE_FAULTS, Plan, one_fault, quiet, random_plan  # noqa: PLC0415
+    from tests.simulation.plan import MESSAGE_FAULTS, Plan, one_fault, quiet, random_plan
 
     journey = Plan.parse(asked["plans"][0]).journey
     for seed in range(asked["seeds"]):
