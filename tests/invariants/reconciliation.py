@@ -30,17 +30,23 @@ def each_line_is_matched_once(seen: Seen) -> list[str]:
 
 def no_line_is_dropped(seen: Seen) -> list[str]:
     """Reconciliation: whatever was older than the provider's lag when the last night ended well is matched or named as
-    a difference, on either side."""
+    a difference, on either side; but for refunds that failed on their way, whose two lines leave nothing."""
     if not seen.whole or "reconcile" not in seen.last_ok:
         return []
     until = seen.last_ok["reconcile"].ms - settings().provider_lag_seconds * 1000
     kept = {one.line_id for one in seen.kept}
     kept_refs = {(one.ref, one.amount_minor > 0) for one in seen.kept}
     named = {one.difference.ref for one in seen.differences} | {one.difference.provider_ref for one in seen.differences}
+    moved: Counter[str] = Counter()
+    for line in seen.lines:
+        moved[str(line["source"])] += int(line["amount"])
     faults = [
         f"{line['id']}: {line['amount']} of {line['source']} is neither matched nor a difference"
         for line in seen.lines
-        if line["created"] * 1000 <= until and line["id"] not in kept and not {line["id"], line["source"]} & named
+        if line["created"] * 1000 <= until
+        and line["id"] not in kept
+        and not {line["id"], line["source"]} & named
+        and moved[str(line["source"])]
     ]
     return faults + [
         f"{entry.id}: neither matched nor a difference"

@@ -75,7 +75,7 @@ def _acts(app: App) -> Iterator[str]:
         if act == "cancel":
             by = "merchant" if "/merchant/" in told.target else "customer"
             if order is None or (order.state, order.cancel_reason) != ("cancelled", by):
-                yield f"{order_id}: the {by}'s cancel was answered {told.reply.status}, and it is {order and order.state}"
+                yield f"{order_id}: the {by} was told that it is cancelled, and it is {order and order.state}"
 
 
 def _identity(told: Told) -> Any:

@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from chalicelib.kernel.instant import Instant
+from chalicelib.reconciliation.model import provider_day
+from chalicelib.runtime import jobs
 from tests.builders import identity
 from tests.builders.salons import Salon
 from tests.simulation.apps import App, GaveUp
@@ -167,6 +169,12 @@ NIGHT = ("reconcile", "settle")
 DAY_MS = 86_400_000
 
 
+def has_run_before() -> None:
+    """The nights' schedules ran last night and found nothing: a system that begins looks two months back."""
+    jobs.save_cursor("reconcile", {"day": provider_day(BEGIN.plus(days=-1)).isoformat(), "until": BEGIN.ms})
+    jobs.save_cursor("settle", {"until": BEGIN.ms})
+
+
 def undisturbed(run: Run) -> None:
     """Nothing goes wrong any more."""
     run.wire.disturbed = run.functions.messages.disturbed = False
@@ -185,7 +193,7 @@ def passes_nights(run: Run, nights: int) -> None:
     undisturbed(run)
     for _ in range(nights):
         run.baton.now_ms = next_night(run).ms
-        for name in ("relay_outbox", "sweep", "reconcile", "settle"):
-            run.baton.now_ms += 20 * 60_000
+        for name in NIGHT:
+            run.baton.now_ms += 3_600_000
             run.baton.spawn(name, lambda one=name: run.functions.schedule(one))
             run.baton.run()

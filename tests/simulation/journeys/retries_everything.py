@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.client import Reply
 from tests.simulation import promises, steps
-from tests.simulation.apps import App, GaveUp, Told
+from tests.simulation.apps import App, Told
 from tests.simulation.simulation import Run
 
 
