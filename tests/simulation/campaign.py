@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -19,12 +19,14 @@ _AT_EACH_CALL = (CRASH_BEFORE, CRASH_AFTER, LOST_AFTER)
 
 @dataclass(frozen=True)
 class Wish:
-    """What somebody asked for: random plans of so many seeds, from the first on, divided over the journeys; and of all
-    the plans with one fault each `every`-th, or none for 0."""
+    """What somebody asked for: random plans of so many seeds, from the first on, divided over the journeys; and plans
+    with one fault: at the most at so many calls that are `alike`, or at all for 0; of these plans each `every`-th, or
+    none for 0."""
 
     journeys: tuple[str, ...]
     seeds: int
     first: int = 0
+    alike: int = 0
     every: int = 1
     workers: int = 1
     stop_after: int = 0  # failing runs; 0: go on to the end
@@ -83,7 +85,7 @@ def run(wish: Wish, progress: Progress = lambda done, total, tally: None) -> Tal
 
 
 def _play(wish: Wish, crew: Crew, tally: Tally, progress: Progress) -> None:
-    calm = list(crew.play(map(quiet, wish.journeys)))
+    calm = list(crew.play(map(quiet, wish.journeys), shape=True))
     for played in calm:
         tally.add(QUIET, played)
     plans = list(plans_of(wish, calm))
@@ -99,7 +101,7 @@ def plans_of(wish: Wish, calm: Iterable[Played]) -> Iterator[tuple[str, Plan]]:
     shapes = dict(zip(wish.journeys, calm, strict=True))
     if wish.every:
         for journey, shape in shapes.items():
-            for plan in one_fault_each(journey, shape.reach)[:: wish.every]:
+            for plan in one_fault_each(journey, shape.reach, wish.alike)[:: wish.every]:
                 yield EXHAUSTIVE, plan
     for seed in range(wish.first, wish.first + wish.seeds):
         journey = wish.journeys[seed % len(wish.journeys)]
@@ -107,8 +109,19 @@ def plans_of(wish: Wish, calm: Iterable[Played]) -> Iterator[tuple[str, Plan]]:
         yield RANDOM, random_plan(journey, seed, max(1, len(shape.reach)), shape.messages)
 
 
-def one_fault_each(journey: str, reach: Iterable[str]) -> list[Plan]:
-    """Every call that a fault may strike, with each way in which a function or an answer is lost there. The same way at
+def one_fault_each(journey: str, reach: Iterable[str], alike: int) -> list[Plan]:
+    """Every call that changes something, with each way in which a function or an answer is lost there. The same way at
     all calls stands together, so that every n-th of them is of all ways and from all over the run."""
-    calls = list(reach)
-    return [one_fault(journey, number, kind) for kind in _AT_EACH_CALL for number in range(len(calls))]
+    by_kind: dict[str, list[int]] = defaultdict(list)
+    for number, kind in enumerate(reach):
+        if kind:
+            by_kind[kind].append(number)
+    struck = sorted(number for numbers in by_kind.values() for number in _spread(numbers, alike))
+    return [one_fault(journey, number, fault) for fault in _AT_EACH_CALL for number in struck]
+
+
+def _spread(numbers: list[int], most: int) -> list[int]:
+    """At the most so many of them, the first among them, from all over; all for 0."""
+    if not most or len(numbers) <= most:
+        return numbers
+    return [numbers[place * len(numbers) // most] for place in range(most)]

@@ -53,6 +53,15 @@ def failures(failed: list[Played]) -> Iterator[str]:
         yield f"and {len(failed) - shown} more"
 
 
+def outcome(played: Played) -> Iterator[str]:
+    """One run."""
+    for failure in played.failures:
+        yield f"FAILED {failure}"
+    faults = "  ".join(f"{kind} {count}" for kind, count in sorted(played.faults.items()))
+    yield f"calls {played.calls}  messages {played.messages}  orders {played.orders}  {faults or 'no faults'}"
+    yield f"trace {played.trace_hash}"
+
+
 def names(told: tuple[str, ...]) -> list[str]:
     """The invariants that were broken, each once, in the order in which they were found broken."""
     return list(dict.fromkeys(failure.partition(":")[0] for failure in told))

@@ -54,7 +54,7 @@ def run(world: World, plan: Plan, lines: list[str] | None = None) -> Outcome:
         checks = (*invariants.ALWAYS, *AT_THE_END, *getattr(journey, "ALSO", ()))
         failures += invariants.faults(seen, (check for check in checks if check not in not_here))
         if hasattr(journey, "check"):
-            failures += journey.check(present)
+            failures += [f"{plan.journey}.check: {fault}" for fault in journey.check(present)]
     except Exception as error:
         failures.append(f"crashed: {error!r}")
         if "SIMULATION_TRACE" in os.environ:

@@ -13,10 +13,10 @@ import stripe
 from stripe import StripeClient  # noqa: F401  # loaded now, so that no run pays for it
 
 from chalicelib.kernel.instant import Instant
-from chalicelib.runtime import aws, dynamo, resources
+from chalicelib.runtime import aws, dynamo, outbox, resources
 from infra.local.stripe_server.engine import StripeEngine
 from tests.builders import salons
-from tests.simulation import provider
+from tests.simulation import clockwork, provider
 from tests.simulation.apps import App
 from tests.simulation.baton import Baton, Lock
 from tests.simulation.functions import Functions
@@ -52,6 +52,7 @@ class World:
         stripe.RequestsClient = lambda **_: provider.ProviderLine(  # type: ignore[assignment,misc]  # in its place
             lambda: self.present.wire, lambda: self.present.provider
         )
+        outbox.SHARDS = 2  # more find nothing more
         Phones.wire = staticmethod(lambda: self.present.wire)
         for module in list(sys.modules.values()):
             if getattr(module, "__name__", "").startswith("chalicelib"):
@@ -166,13 +167,14 @@ class Run:
     def ticks(self, *names: str, every_seconds: int = TICK_SECONDS) -> None:
         """Schedules that run as long as people are about."""
 
-        def clockwork() -> None:
+        def clock() -> None:
             while self._people:
                 self.waits(every_seconds)
                 for name in names:
-                    self.baton.spawn(name, lambda one=name: self.functions.schedule(one))
+                    if clockwork.goes_off(self, name):
+                        self.baton.spawn(name, lambda one=name: self.functions.schedule(one))
 
-        self.baton.spawn("clock", clockwork)
+        self.baton.spawn("clock", clock)
 
     def comes_to_rest(self, minutes: tuple[int, ...] = (2, 3, 16, 17, 40, 200)) -> None:
         """Nothing goes wrong any more, and everything runs its course: the minute's schedules after so many minutes."""
@@ -180,5 +182,6 @@ class Run:
         for wait in minutes:
             self.baton.now_ms += wait * 60_000
             for name in ("relay_outbox", "sweep"):
-                self.baton.spawn(name, lambda one=name: self.functions.schedule(one))
-                self.baton.run()
+                if clockwork.goes_off(self, name):
+                    self.baton.spawn(name, lambda one=name: self.functions.schedule(one))
+                    self.baton.run()

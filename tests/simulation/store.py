@@ -26,6 +26,11 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
 @lru_cache
+def _tables() -> tuple[bytes, ...]:
+    return tuple(json.dumps(table.create_arguments()).encode() for table in tables())
+
+
+@lru_cache
 def _head(operation: str) -> bytes:
     return _HEAD.format(operation=operation).encode()
 
@@ -44,8 +49,8 @@ class Engine:
         self._process, port = engine.start()
         self._line = socket.create_connection(("127.0.0.1", port), timeout=60)
         self._line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for table in tables():
-            status, content = self.send("CreateTable", json.dumps(table.create_arguments()).encode())
+        for table in _tables():
+            status, content = self.send("CreateTable", table)
             assert status == 200, content
 
     def end(self) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from tests.simulation import runner
 from tests.simulation.plan import Plan
+from tests.simulation.shape import kind
 from tests.simulation.simulation import World
 
 
@@ -28,7 +29,9 @@ def main() -> None:
         asked = wanted.get()
         lines: list[str] | None = [] if asked["trace"] else None
         outcome = runner.run(world, Plan.parse(asked["plan"]), lines)
-        told = asdict(outcome) | {"reach": world.present.wire.reach, "lines": lines or []}
+        told = asdict(outcome) | {"lines": lines or []}
+        if asked["shape"]:
+            told["reach"] = [kind(*call) for call in world.present.wire.reach]
         answers.write(json.dumps(told) + "\n")
         answers.flush()
 

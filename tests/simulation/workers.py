@@ -24,7 +24,8 @@ _ENDS_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Played:
-    """What a worker tells of one run, see `runner.Outcome`. `reach` names the calls that a fault may strike."""
+    """What a worker tells of one run, see `runner.Outcome`. If asked for: the trace in `lines`, and in `reach` the kind
+    of each call that a fault may strike, see `shape.kind`."""
 
     plan: str
     failures: tuple[str, ...] = ()
@@ -48,15 +49,14 @@ class Worker:
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
 
-    def play(self, plan: Plan, *, trace: bool = False) -> Played:
-        """One run; with its trace in words if asked for."""
+    def play(self, plan: Plan, *, trace: bool = False, shape: bool = False) -> Played:
         process = self._begun()
         late = threading.Timer(RUN_SECONDS, self.end)
         late.start()
         try:
             assert process.stdin is not None
             assert process.stdout is not None
-            process.stdin.write(json.dumps({"plan": str(plan), "trace": trace}) + "\n")
+            process.stdin.write(json.dumps({"plan": str(plan), "trace": trace, "shape": shape}) + "\n")
             process.stdin.flush()
             told = process.stdout.readline()
         except (OSError, ValueError):  # it is gone, or its end was closed
@@ -91,7 +91,7 @@ class Worker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
-                start_new_session=True,  # a group of its own, which can be ended as one, and which Ctrl-C does not reach
+                start_new_session=True,  # a group of its own: it ends as one, and Ctrl-C does not reach it
             )
         return self._process
 
@@ -112,7 +112,7 @@ class Crew:
         for worker in self._workers:
             worker.end()
 
-    def play(self, plans: Iterable[Plan]) -> Iterator[Played]:
+    def play(self, plans: Iterable[Plan], *, shape: bool = False) -> Iterator[Played]:
         """The outcomes in the order of their plans, whoever played them."""
         waiting = enumerate(plans)
         taken = threading.Lock()
@@ -126,7 +126,7 @@ class Crew:
                         number, plan = next(waiting, (-1, None))
                     if plan is None:
                         break
-                    done.put((number, worker.play(plan)))
+                    done.put((number, worker.play(plan, shape=shape)))
                 done.put(None)
             except BaseException as error:  # the campaign's, which must not wait for this one
                 done.put(error)
