@@ -15,10 +15,13 @@ from chalicelib.providers.ports import ProviderUnavailable
 from chalicelib.reconciliation import service, tables
 from chalicelib.reconciliation.model import DIFFERENCE
 from chalicelib.runtime.entry import system_context
+from tests import invariants
 from tests.builders.salons import Salon
 from tests.simulation import promises, steps
 from tests.simulation.apps import App
 from tests.simulation.simulation import Run
+
+ALSO = (*invariants.AFTER_A_NIGHT, *invariants.HONEST)
 
 
 def begin(run: Run) -> None:

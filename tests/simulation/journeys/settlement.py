@@ -14,10 +14,13 @@ from pynamodb.exceptions import PynamoDBException
 from chalicelib.kernel.errors import Problem
 from chalicelib.runtime.entry import system_context
 from chalicelib.settlement import service
+from tests import invariants
 from tests.builders.salons import Salon
 from tests.simulation import promises, steps
 from tests.simulation.apps import App
 from tests.simulation.simulation import BEGIN, Run
+
+ALSO = (*invariants.AFTER_A_NIGHT, *invariants.HONEST)
 
 
 def begin(run: Run) -> None:
