@@ -59,6 +59,7 @@ class Wire:
         self.baton = baton
         self.met: Counter[str] = Counter()  # faults by kind, as they struck
         self.calls = 0
+        self.reach: list[tuple[str, str, bytes]] = []  # while something could go wrong: who called what, with what
         self.disturbed = True  # off: all calls go well
         self.observers: list[Callable[[str, bytes, Answer], None]] = []  # of what was applied: target, body, answer
         self.lines: list[str] | None = None  # the trace in words, when somebody asks for it
@@ -91,6 +92,8 @@ class Wire:
         if kind == faults.PAUSE:
             self.baton.sleep(seconds * 1000)
         number, self.calls = self.calls, self.calls + 1
+        if self.disturbed:
+            self.reach.append((task.name, target, body))
         self.trace(number, self.baton.now_ms, task.name, target, zlib.crc32(body), kind)
         if kind == faults.LOST_BEFORE:
             raise Lost(applied=False)

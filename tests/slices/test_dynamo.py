@@ -206,19 +206,26 @@ def test_a_transaction_whose_answer_is_lost_applies_once(line: Line, over: dynam
 
 
 def test_a_condition_bears_a_lost_answer(line: Line, monkeypatch: pytest.MonkeyPatch, over: dynamo.DynamoDB) -> None:
-    """Sent again, a single write finds that it stands, and its Transaction is told so."""
+    """Sent again, a single put meets itself and knows it; another one there is told, and a first try that meets the
+    same is not its own."""
     monkeypatch.setattr(dynamo, "_client", over)
 
     class Stands(Conflict):
         code = "stands"
 
+    def commit(row: JobRow) -> None:
+        tx = Transaction()
+        tx.put_new(row, Stands())
+        tx.commit()
+
     row = JobRow(key()["pk"]["S"], "lease", until=7)
     line.faults = ["lose"]
-    tx = Transaction()
-    tx.put_new(row, lambda old: Stands() if old and old["u"] == {"N": "7"} else None)
-    with pytest.raises(Stands):
-        tx.commit()
+    commit(row)
     assert len(line.bodies) == 2
+    for faults, until in (([], 7), (["lose"], 8)):
+        line.faults = list(faults)
+        with pytest.raises(Stands):
+            commit(JobRow(row.pk, "lease", until=until))
     line.faults = ["fail"] * 3 + ["busy"] * 18
     again = Transaction()
     again.put(row)

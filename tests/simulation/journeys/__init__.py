@@ -1,6 +1,5 @@
 """One file for each journey: a module with `begin(run)`, which lets people take part, and optionally `rest(run)`, which
-brings the run to rest in its own way, `PROMISED`, the invariants that hold then beside those that always do (those of
-`AFTER_A_SWEEP` where it says nothing), and `check(run)`, which returns what else is wrong at its end.
+brings the run to rest in its own way, and `check(run)`, which returns what else is wrong at its end.
 
 A new file here joins every run of the simulation by being here.
 """

@@ -6,13 +6,10 @@ that ends the first at the provider, against the end of the hold; facts twice, l
 
 from __future__ import annotations
 
-from tests import invariants
 from tests.builders.salons import Salon
 from tests.simulation import promises, steps
 from tests.simulation.apps import App
 from tests.simulation.simulation import Run
-
-PROMISED = (*invariants.AFTER_A_SWEEP, *invariants.FAITHFUL)
 
 
 def begin(run: Run) -> None:

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests import invariants
 from tests.builders.salons import Salon
 from tests.simulation import promises, steps
 from tests.simulation.apps import App
 from tests.simulation.simulation import Run
-
-PROMISED = (*invariants.AFTER_A_SWEEP, *invariants.FAITHFUL)
 
 EARLY_HOURS, SHORTLY_HOURS = 4, 1  # before it the policy gives everything back, then half
 

@@ -6,13 +6,10 @@ while its payers pay, so that the place goes back unasked; late money against th
 
 from __future__ import annotations
 
-from tests import invariants
 from tests.builders.salons import Salon
 from tests.simulation import promises, steps
 from tests.simulation.apps import App
 from tests.simulation.simulation import Run
-
-PROMISED = (*invariants.AFTER_A_SWEEP, *invariants.FAITHFUL)
 
 HOLD_SECONDS = 900
 

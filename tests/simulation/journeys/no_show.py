@@ -6,13 +6,10 @@ end of the dispute window against whatever is still told.
 
 from __future__ import annotations
 
-from tests import invariants
 from tests.builders.salons import Salon
 from tests.simulation import promises, steps
 from tests.simulation.apps import App
 from tests.simulation.simulation import BEGIN, Run
-
-PROMISED = (*invariants.AFTER_A_SWEEP, *invariants.FAITHFUL)
 
 _SERVICE = ("check-in", "start", "finish")
 

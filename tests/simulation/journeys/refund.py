@@ -6,13 +6,10 @@ one of the same order; a bank that gives back what the provider had reported as 
 
 from __future__ import annotations
 
-from tests import invariants
 from tests.builders.salons import Salon
 from tests.simulation import promises, steps
 from tests.simulation.apps import App
 from tests.simulation.simulation import Run
-
-PROMISED = (*invariants.AFTER_A_SWEEP, *invariants.FAITHFUL)
 
 
 def begin(run: Run) -> None:
