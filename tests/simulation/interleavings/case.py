@@ -9,15 +9,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from tests.simulation import plan as faults
+from tests.simulation.simulation import Run, World
+
 from chalicelib.kernel.errors import Problem
 from chalicelib.runtime import dynamo
 from chalicelib.runtime.context import Context
 from tests.builders import identity
 from tests.client import Reply
-from tests.simulation import plan as faults
 from tests.simulation.interleavings.guards import Watch, conditional
 from tests.simulation.plan import Plan
-from tests.simulation.simulation import Run, World
 from tests.simulation.wire import Answer, Send, Wire
 
 # What goes wrong in a round, at one of its conditional writes. In most rounds nothing: overtaking is enough.

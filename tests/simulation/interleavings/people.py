@@ -7,6 +7,9 @@ import secrets
 from functools import partial
 from typing import Any
 
+from tests.simulation.interleavings import scenes
+from tests.simulation.interleavings.case import Round, case, outcomes
+
 from chalicelib.identity import codes, model, service, sessions, tables
 from chalicelib.identity.belongings import service as belongings
 from chalicelib.kernel import ids
@@ -14,8 +17,6 @@ from chalicelib.runtime.context import Context
 from chalicelib.runtime.transaction import Transaction
 from tests.builders import identity
 from tests.simulation import plan as faults
-from tests.simulation.interleavings import scenes
-from tests.simulation.interleavings.case import Round, case, outcomes
 from tests.simulation.phones import Phones
 
 

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import chain
 
+from tests.simulation.simulation import Run, World
+
 from tests import invariants
 from tests.simulation.interleavings.case import CASES, Case, Round, Wrong
 from tests.simulation.interleavings.guards import Watch
 from tests.simulation.phones import Phones
-from tests.simulation.simulation import Run, World
 
 
 @dataclass

@@ -5,6 +5,11 @@ from __future__ import annotations
 import secrets
 from functools import partial
 
+from tests.simulation.simulation import BEGIN
+
+from tests.simulation.interleavings import scenes
+from tests.simulation.interleavings.case import Round, case, outcomes
+
 from chalicelib.booking import model as booking_model
 from chalicelib.booking import service as booking
 from chalicelib.booking import tables as calendar
@@ -17,9 +22,6 @@ from chalicelib.search import service as search
 from chalicelib.web import rate
 from tests.builders import salons
 from tests.simulation import plan as faults
-from tests.simulation.interleavings import scenes
-from tests.simulation.interleavings.case import Round, case, outcomes
-from tests.simulation.simulation import BEGIN
 
 
 @case(weight=2)

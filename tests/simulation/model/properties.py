@@ -10,6 +10,7 @@ from chalicelib.kernel.states import StateMachine
 from chalicelib.ledger.model import Entry, parts_of
 from chalicelib.orders.changes import entry_of
 from chalicelib.orders.model import CHARGE, ORDER, Order, proof_of
+from chalicelib.orders.soundness import holds_place
 from chalicelib.payments.model import ATTEMPT, REFUND
 from tests.simulation.model.moves import PAYABLE
 from tests.simulation.model.world import BEGIN, INSTANTS, LAST, Buyer, Row

@@ -205,3 +205,5 @@ class _Run:
 
     def fetch_refund(self, provider_id: str) -> Refund:
         return refund_said(*self._ask(Step("fetch_refund", (provider_id,))))
+
+

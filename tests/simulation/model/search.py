@@ -293,7 +293,7 @@ class Search:
         for state, after in zip(states, states[1:], strict=False):
             one = next(f for f in self._following(state) if self._packed(f.head, f.pairs) == after)
             path.append(self._told(names, one.slot, one.label))
-            order = sorted(range(len(names)), key=lambda i: -one.pairs[i])  # used at once
+            order = sorted(range(len(names)), key=lambda i: -one.pairs[i])  # noqa: B023  # used at once
             names = [names[i] for i in order]
         if broken.label >= 0:
             path.append(self._told(names, broken.slot, broken.label))
