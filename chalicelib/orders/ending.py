@@ -92,6 +92,7 @@ def _resolve(ctx: Context, order: Order) -> str:
 def _expire(ctx: Context, order: Order) -> str:
     """The intent is cancelled first, then the hold is released: a place is never free while it can still be paid."""
     overdue = ctx.now.since(order.deadline) // 1000
+    asked = {attempt.intent_id for attempt in order.living_attempts}
     try:
         order, outcome = paying.end_at_provider(ctx, order)
     except Problem as problem:
@@ -106,18 +107,29 @@ def _expire(ctx: Context, order: Order) -> str:
     if outcome == PROCESSING:
         waited = ctx.now.since(order.created_at) // 1000
         if not order.extended:
-            saving.change(ctx, order.id, lambda o: decisions.extended(o, ctx.now, saving.clocks(ctx)))
+            saving.change(ctx, order.id, lambda o: _extension(ctx, o))
             return "extended"
         if waited < ctx.settings.processing_release_seconds:
             saving.change(ctx, order.id, lambda o: decisions.postponed(o, ctx.now))
             return "postponed"
-    saving.change(ctx, order.id, lambda o: _expiry(ctx, o), due_by=ctx.now)
+    saving.change(ctx, order.id, lambda o: _expiry(ctx, o, asked), due_by=ctx.now)
     return "expired"
 
 
-def _expiry(ctx: Context, order: Order) -> Change | None:
+def _extension(ctx: Context, order: Order) -> Change | None:
+    """None for an order that moved on meanwhile: paid, ended, or extended by a sweep beside this one."""
+    if order.state != "pending_payment" or order.extended:
+        return None
+    return decisions.extended(order, ctx.now, saving.clocks(ctx))
+
+
+def _expiry(ctx: Context, order: Order, asked: set[str]) -> Change | None:
+    """The end of the hold, once the provider was `asked` to end every intent. One that was opened while the hold ran and
+    noted since then is to be ended first: the sweep comes again."""
     if order.state != "pending_payment" or order.deadline > ctx.now:
         return None
+    if any(attempt.intent_id not in asked for attempt in order.living_attempts):
+        return decisions.postponed(order, ctx.now)
     return decisions.expired(order, ctx.now)
 
 

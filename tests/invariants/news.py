@@ -29,7 +29,7 @@ def told_at_most_once(seen: Seen) -> list[str]:
     return faults + [
         f"{one.id}: told to {one.recipient}, who has not placed it"
         for one in seen.receipts
-        if (order := seen.orders.get(_order_of(one.id))) is not None and order.account_id != one.recipient
+        if (found := seen.orders.get(_order_of(one.id))) is not None and found.account_id != one.recipient
     ]
 
 

@@ -64,6 +64,10 @@ class App:
         """One act of the person, under one key however often it is sent. Raises GaveUp."""
         return self._asks("POST", target, body or {}, {"Idempotency-Key": key or secrets.token_hex(8)})
 
+    def asks_once(self, method: str, target: str, body: Any) -> None:
+        """One request, after which the phone is gone whatever comes back."""
+        self._line.request(method, target, body, {"Idempotency-Key": secrets.token_hex(8)})
+
     def _asks(self, method: str, target: str, body: Any, headers: dict[str, str]) -> Reply:
         for attempt in range(_TRIES):
             reply = self._line.request(method, target, body, dict(headers))
