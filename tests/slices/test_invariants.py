@@ -11,10 +11,10 @@ from tests import engine, invariants, world
 from tests.builders import identity, salons, town
 from tests.builders import orders as build
 from tests.invariants import Seen
-from tests.slices import plants, plants_of_states
+from tests.slices import plants, plants_of_orders, plants_of_states
 from tests.slices.plants import Planted
 
-assert plants_of_states  # it is there for what it registers
+assert plants_of_orders  # it is there for what it registers
 
 
 def a_small_world() -> None:
