@@ -205,5 +205,3 @@ class _Run:
 
     def fetch_refund(self, provider_id: str) -> Refund:
         return refund_said(*self._ask(Step("fetch_refund", (provider_id,))))
-
-
