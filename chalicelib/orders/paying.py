@@ -143,10 +143,14 @@ def _note(ctx: Context, order: Order, charge_id: str, attempt: Attempt) -> Order
             return saving.write(ctx, order, decisions.attempt_opened(order, charge_id, attempt, ctx.now))
         except Changed:
             moved = tables.order(order.id)
-            if moved is None or decisions.adopted(moved, attempt) is None:
+            if moved is None or decisions.adopted(moved, attempt) is None or not _is_open(moved, charge_id):
                 raise
             order = moved
     raise Unavailable(retry_after_seconds=1)
+
+
+def _is_open(order: Order, charge_id: str) -> bool:
+    return any(charge.id == charge_id and charge.state == "open" for charge in order.charges)
 
 
 def _let_go(ctx: Context, order_id: str, lost: list[Attempt]) -> None:
@@ -155,7 +159,8 @@ def _let_go(ctx: Context, order_id: str, lost: list[Attempt]) -> None:
     order = tables.order(order_id)
     if order is None:
         return
-    noted = {attempt.intent_id for charge in order.charges for attempt in charge.attempts}
+    # One without a key stands there by the provider's word alone: nobody was shown it.
+    noted = {attempt.intent_id for charge in order.charges for attempt in charge.attempts if attempt.key}
     places = max((len(charge.attempts) for charge in order.charges if charge.state == "open"), default=MAX_ATTEMPTS)
     for attempt in lost:
         if attempt.intent_id not in noted and (attempt.ordinal <= places or ctx.now >= order.deadline):
