@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from chalicelib.kernel.errors import InvalidTransition, Problem, Unavailable
 from chalicelib.orders import changes, decisions, paying, saving, tables
 from chalicelib.orders.changes import Change
@@ -92,6 +94,7 @@ def _resolve(ctx: Context, order: Order) -> str:
 def _expire(ctx: Context, order: Order) -> str:
     """The intent is cancelled first, then the hold is released: a place is never free while it can still be paid."""
     overdue = ctx.now.since(order.deadline) // 1000
+    asked = {attempt.intent_id for attempt in order.living_attempts}
     try:
         order, outcome = paying.end_at_provider(ctx, order)
     except Problem as problem:
@@ -111,12 +114,15 @@ def _expire(ctx: Context, order: Order) -> str:
         if waited < ctx.settings.processing_release_seconds:
             saving.change(ctx, order.id, lambda o: decisions.postponed(o, ctx.now))
             return "postponed"
-    saving.change(ctx, order.id, lambda o: _expiry(ctx, o), due_by=ctx.now)
-    return "expired"
+    after = saving.change(ctx, order.id, lambda o: _expiry(ctx, o, asked), due_by=ctx.now)
+    return "postponed" if after.state == "pending_payment" else "expired"
 
 
-def _expiry(ctx: Context, order: Order) -> Change | None:
+def _expiry(ctx: Context, order: Order, asked: Collection[str]) -> Change | None:
     if order.state != "pending_payment" or order.deadline > ctx.now:
+        return None
+    if any(attempt.intent_id not in asked for attempt in order.living_attempts):
+        # Begun in the last moment of the hold and written down since: the next sweep ends it first.
         return None
     return decisions.expired(order, ctx.now)
 
