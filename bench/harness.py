@@ -11,8 +11,6 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-_PLAIN_EVERY_SECONDS = 5.0
-
 _console = Console(highlight=False, soft_wrap=True, markup=False)
 
 
@@ -22,23 +20,25 @@ class Bar(Protocol):
     def __call__(self, done: float, text: str = "") -> None: ...
 
 
-def say(line: str) -> None:
+def say(line: str, console: Console = _console) -> None:
     """Tell the person who waits."""
-    _console.print(line)
-    _console.file.flush()
+    console.print(line)
+    console.file.flush()
 
 
 @contextmanager
-def progress(title: str, total: float) -> Iterator[Bar]:
+def progress(
+    title: str, total: float, *, console: Console = _console, plain_every_seconds: float = 5.0
+) -> Iterator[Bar]:
     """A bar on a terminal; elsewhere a plain line every few seconds, and one at the end."""
-    if _console.is_terminal:
+    if console.is_terminal:
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
             TimeElapsedColumn(),
             TextColumn("{task.fields[text]}"),
         )
-        with Progress(*columns, console=_console) as shown:
+        with Progress(*columns, console=console) as shown:
             task = shown.add_task(title, total=total, text="")
             yield lambda done, text="": shown.update(task, completed=done, text=text)
         return
@@ -48,12 +48,12 @@ def progress(title: str, total: float) -> Iterator[Bar]:
     def plain(done: float, text: str = "") -> None:
         nonlocal said, last
         last = (done, text)
-        if time.monotonic() - said >= _PLAIN_EVERY_SECONDS:
+        if time.monotonic() - said >= plain_every_seconds:
             said = time.monotonic()
-            say(_line(title, last, total, said - began))
+            say(_line(title, last, total, said - began), console)
 
     yield plain
-    say(_line(title, last, total, time.monotonic() - began))
+    say(_line(title, last, total, time.monotonic() - began), console)
 
 
 def _line(title: str, last: tuple[float, str], total: float, seconds: float) -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from chalicelib.fulfilment.model import MACHINES, check_time
 from chalicelib.kernel.errors import InvalidTransition
-from chalicelib.orders import changes, decisions
+from chalicelib.orders import changes, decisions, saving
 from chalicelib.orders import service as orders
 from chalicelib.orders.changes import Change
 from chalicelib.orders.model import Order
 from chalicelib.runtime.context import Context
 
-_TOLD = {"check_in": "checked_in", "start": "started", "finish": "finished"}
+# What an act makes of a line, which is also what the timeline calls it but for the service itself.
+_MAKES = {"check_in": "checked_in", "start": "in_service", "finish": "finished"}
+_TOLD = {**_MAKES, "start": "started"}
 
 
 def step(ctx: Context, order_id: str, event: str) -> tuple[Order, bool]:
@@ -19,23 +21,24 @@ def step(ctx: Context, order_id: str, event: str) -> tuple[Order, bool]:
     Raises NotFound, InvalidTransition, TooEarly.
     """
     order = orders.of_merchant(ctx, order_id)
-    line = order.lines[0]
-    machine = MACHINES[line.kind]
-    if order.state not in ("confirmed", "in_fulfilment", "fulfilled", "completed"):
-        raise InvalidTransition(from_state=order.state, to=event, allowed=[])
-    if line.fulfilment_state == _TOLD_STATE[event]:
+    booking = order.lines[0].booking
+    clocks = saving.clocks(ctx)
+
+    def decide(found: Order) -> Change | None:
+        if found.state not in ("confirmed", "in_fulfilment", "fulfilled", "completed"):
+            raise InvalidTransition(from_state=found.state, to=event, allowed=[])
+        line = found.lines[0]
+        if line.fulfilment_state == _MAKES[event]:
+            return None
+        target = MACHINES[line.kind].fire(line.fulfilment_state, event)
+        if booking is not None:
+            check_time(event, ctx.now, booking.starts_at, booking.ends_at, ctx.settings.no_show_after_seconds)
+        return decisions.served(found, target, _TOLD[event], ctx.now, clocks)
+
+    # Decided anew on whatever somebody else has made of the order by the time of the write.
+    if decide(order) is None:
         return order, True
-    target = machine.fire(line.fulfilment_state, event)
-    if line.booking is not None:
-        check_time(event, ctx.now, line.booking.starts_at, line.booking.ends_at, ctx.settings.no_show_after_seconds)
-    served = orders.serve(ctx, order.id, target, _TOLD[event], expected=line.fulfilment_state)
-    if served.lines[0].fulfilment_state != target:
-        # Somebody else took another step meanwhile: what this one means is decided on that.
-        return step(ctx, order_id, event)
-    return served, False
-
-
-_TOLD_STATE = {"check_in": "checked_in", "start": "in_service", "finish": "finished"}
+    return orders.change(ctx, order.id, decide), False
 
 
 def no_show(ctx: Context, order_id: str) -> tuple[Order, bool]:

@@ -92,6 +92,7 @@ def _resolve(ctx: Context, order: Order) -> str:
 def _expire(ctx: Context, order: Order) -> str:
     """The intent is cancelled first, then the hold is released: a place is never free while it can still be paid."""
     overdue = ctx.now.since(order.deadline) // 1000
+    asked = {attempt.intent_id for attempt in order.living_attempts}
     try:
         order, outcome = paying.end_at_provider(ctx, order)
     except Problem as problem:
@@ -111,8 +112,8 @@ def _expire(ctx: Context, order: Order) -> str:
         if waited < ctx.settings.processing_release_seconds:
             saving.change(ctx, order.id, lambda o: decisions.postponed(o, ctx.now))
             return "postponed"
-    saving.change(ctx, order.id, lambda o: _expiry(ctx, o), due_by=ctx.now)
-    return "expired"
+    after = saving.change(ctx, order.id, lambda o: _expiry(ctx, o, asked), due_by=ctx.now)
+    return "postponed" if after.state == "pending_payment" else "expired"
 
 
 def _extension(ctx: Context, order: Order) -> Change | None:
@@ -122,9 +123,13 @@ def _extension(ctx: Context, order: Order) -> Change | None:
     return decisions.extended(order, ctx.now, saving.clocks(ctx))
 
 
-def _expiry(ctx: Context, order: Order) -> Change | None:
+def _expiry(ctx: Context, order: Order, asked: set[str]) -> Change | None:
+    """The end of the hold, once the provider was `asked` to end every intent. One that was opened in its last moment,
+    and noted since then, is to be ended first: the sweep comes again."""
     if order.state != "pending_payment" or order.deadline > ctx.now:
         return None
+    if any(attempt.intent_id not in asked for attempt in order.living_attempts):
+        return decisions.postponed(order, ctx.now)
     return decisions.expired(order, ctx.now)
 
 

@@ -16,7 +16,7 @@ from chalicelib.kernel.instant import Instant
 from chalicelib.kernel.money import Money
 from chalicelib.ledger import model as ledger
 from chalicelib.ledger import service as ledger_service
-from chalicelib.orders import decisions, saving, tables
+from chalicelib.orders import saving, tables
 from chalicelib.orders.changes import Change
 from chalicelib.orders.model import ORDER, TABS, CancelQuote, CancelTooLate, Order, cancel_quote, proof_of, tab
 from chalicelib.providers.ports import SUCCEEDED
@@ -81,17 +81,6 @@ def quote_cancel(ctx: Context, order: Order, by: str) -> CancelQuote:
 
 def change(ctx: Context, order_id: str, decide: Callable[[Order], Change | None]) -> Order:
     """For slices above: one decided move of an order, see `saving.change`."""
-    return saving.change(ctx, order_id, decide)
-
-
-def serve(ctx: Context, order_id: str, fulfilment_state: str, event: str, expected: str) -> Order:
-    """A step of the service. `expected` is the state that fulfilment decided on; in another one it has moved on."""
-
-    def decide(order: Order) -> Change | None:
-        if order.lines[0].fulfilment_state != expected:
-            return None
-        return decisions.served(order, fulfilment_state, event, ctx.now, saving.clocks(ctx))
-
     return saving.change(ctx, order_id, decide)
 
 

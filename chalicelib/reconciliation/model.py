@@ -35,6 +35,7 @@ KINDS = (MISSING_HERE, MISSING_THERE, AMOUNT, CURRENCY, FEE, STATE, DUPLICATE, U
 # where cards book `charge`; what is not named here is shown as a difference, never dropped.
 KNOWN_CATEGORIES = frozenset({"charge", "payment", "refund", "payment_refund", "refund_failure"})
 FEE_EVENT = "provider_fee"
+RETURNED_EVENT = "refund_returned"
 LATE_DAYS = 4  # a provider tells of a thing for up to three days, so its counterpart may stand on another day
 
 
@@ -79,11 +80,13 @@ class Difference:
 
 @dataclass(frozen=True)
 class Result:
-    """What a match found; everything that went in is in exactly one of the three."""
+    """What a match found; everything that went in is in exactly one of the four. `undone` are lines of refunds that
+    failed on their way, each with the line that takes it back: for our books they never happened."""
 
     matched: tuple[Match, ...]
     in_flight: tuple[Difference, ...]
     differences: tuple[Difference, ...]
+    undone: tuple[BalanceLine, ...] = ()
 
     def of_days(self, days: set[date]) -> Result:
         """What happened on these days; the rest was there only to find counterparts."""
@@ -91,6 +94,7 @@ class Result:
             tuple(match for match in self.matched if provider_day(match.theirs.created) in days),
             tuple(item for item in self.in_flight if item.day in days),
             tuple(item for item in self.differences if item.day in days),
+            tuple(line for line in self.undone if provider_day(line.created) in days),
         )
 
 
@@ -178,6 +182,7 @@ def match(ours: Iterable[Movement], theirs: Iterable[BalanceLine], now: Instant,
             differences.append(_of_line(UNKNOWN_CATEGORY, line))
     matched: list[Match] = []
     lonely: list[Difference] = []
+    unknown: list[BalanceLine] = []
     for key in sorted({*ours_by, *theirs_by}):
         agree, unlike, more_ours, more_theirs = _paired(ours_by.get(key, []), theirs_by.get(key, []))
         matched += agree
@@ -188,13 +193,35 @@ def match(ours: Iterable[Movement], theirs: Iterable[BalanceLine], now: Instant,
             differences += [_of_line(DUPLICATE, line) for line in more_theirs]
         else:
             lonely += [_of_move(MISSING_THERE, move) for move in more_ours]
-            lonely += [_of_line(MISSING_HERE, line) for line in more_theirs]
+            unknown += more_theirs
+    undone = _undone(unknown)
+    lonely += [_of_line(MISSING_HERE, line) for line in unknown if line not in undone]
     young = now.ms - lag_seconds * SECOND_MS
     return Result(
         tuple(matched),
         tuple(item for item in lonely if item.at.ms > young),
         tuple(differences) + tuple(item for item in lonely if item.at.ms <= young),
+        tuple(undone),
     )
+
+
+def _undone(lines: Sequence[BalanceLine]) -> list[BalanceLine]:
+    """Those that take each other back: a wallet's refund is on its line when it is asked for, and when the wallet then
+    refuses it, there is a second line. We book a refund when it has arrived, and so neither."""
+    waiting = {line.source: line for line in lines if line.amount.amount_minor < 0}
+    found = []
+    for line in lines:
+        refund = waiting.get(line.source)
+        # Where something is left over, a fee too, both are differences.
+        if line.category == "refund_failure" and refund is not None and _nothing_left(refund, line):
+            found += [waiting.pop(line.source), line]
+    return found
+
+
+def _nothing_left(one: BalanceLine, other: BalanceLine) -> bool:
+    feeless = not one.fee.amount_minor and not other.fee.amount_minor
+    same = one.amount.currency == other.amount.currency
+    return feeless and same and one.amount.amount_minor == -other.amount.amount_minor
 
 
 def _paired(
@@ -314,6 +341,14 @@ class OrderSide:
     captured: int
     refunded: int
     said: tuple[int, int, str] | None
+
+
+def captured_and_refunded(entries: Iterable[Entry], account: str) -> tuple[int, int]:
+    """What came in on the provider's account and what went back, in minor units. A refund that the bank has returned
+    did not go back; it is no second payment."""
+    moved = [(entry.event, entry.on(account)) for entry in entries]
+    captured = sum(amount for event, amount in moved if amount > 0 and event != RETURNED_EVENT)
+    return captured, captured - sum(amount for _, amount in moved)
 
 
 def state_differences(orders: Iterable[OrderSide]) -> list[Difference]:

@@ -31,6 +31,7 @@ from chalicelib.reconciliation.model import (
     Result,
     Run,
     beside_booked_fees,
+    captured_and_refunded,
     day_start,
     fee_difference,
     fee_differences,
@@ -165,8 +166,7 @@ def _order_sides(ctx: Context, moves: Iterable[Movement]) -> list[OrderSide]:
     account = f"A.psp:{ctx.ports.payments.name}"
     sides = []
     for order_id, move in first.items():
-        amounts = [entry.on(account) for entry in ledger.entries_of(order_id)]
-        captured, refunded = sum(a for a in amounts if a > 0), -sum(a for a in amounts if a < 0)
+        captured, refunded = captured_and_refunded(ledger.entries_of(order_id), account)
         sides.append(OrderSide(order_id, move.at, move.currency, captured, refunded, said.get(order_id)))
     return sides
 

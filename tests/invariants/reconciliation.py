@@ -30,18 +30,27 @@ def each_line_is_matched_once(seen: Seen) -> list[str]:
 
 def no_line_is_dropped(seen: Seen) -> list[str]:
     """Reconciliation: whatever was older than the provider's lag when the last night ended well is matched or named as
-    a difference, on either side."""
+    a difference, on either side; but for refunds that failed on their way, whose two lines leave nothing."""
     if not seen.whole or "reconcile" not in seen.last_ok:
         return []
     until = seen.last_ok["reconcile"].ms - settings().provider_lag_seconds * 1000
     kept = {one.line_id for one in seen.kept}
     kept_refs = {(one.ref, one.amount_minor > 0) for one in seen.kept}
     named = {one.difference.ref for one in seen.differences} | {one.difference.provider_ref for one in seen.differences}
+    moved: Counter[str] = Counter()
+    for line in seen.lines:
+        moved[str(line["source"])] += int(line["amount"])
     faults = [
         f"{line['id']}: {line['amount']} of {line['source']} is neither matched nor a difference"
         for line in seen.lines
-        if line["created"] * 1000 <= until and line["id"] not in kept and not {line["id"], line["source"]} & named
+        if line["created"] * 1000 <= until
+        and line["id"] not in kept
+        and not {line["id"], line["source"]} & named
+        and moved[str(line["source"])]
     ]
+    # A refund that failed before it was booked moved nothing: its two lines are of no concern to anybody.
+    nothing = _annulled(seen)
+    faults = [fault for fault in faults if fault.partition(":")[0] not in nothing]
     return faults + [
         f"{entry.id}: neither matched nor a difference"
         for entry in seen.journal
@@ -111,6 +120,16 @@ def _wrong(seen: Seen, found: Found) -> bool:
     ours = Counter((one.on("A.psp:"), one.currency) for one in entries)
     theirs = Counter(_amount(line) for line in lines if line["reporting_category"] in KNOWN)
     return ours != theirs
+
+
+def _annulled(seen: Seen) -> set[str]:
+    """Ids of the lines of refunds that failed and of which our books have nothing."""
+    booked = {entry.ref for entry in seen.journal if _moves(entry)}
+    sums: Counter[str] = Counter()
+    for line in seen.lines:
+        sums[line["source"]] += int(line["amount"])
+    failed = {line["source"] for line in seen.lines if line["reporting_category"] == "refund_failure"}
+    return {line["id"] for line in seen.lines if line["source"] in failed - booked and not sums[line["source"]]}
 
 
 def _amount(line: dict[str, Any]) -> tuple[int, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tests.builders.identity import Person
@@ -18,6 +19,21 @@ _LATER = {429, 500, 502, 503, 504}  # answers after which the same request is wo
 
 class GaveUp(Exception):
     """An app's request was not answered in all its tries; the person goes away."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """An answer that reached somebody, and what they had asked."""
+
+    method: str
+    target: str
+    body: Any
+    key: str
+    reply: Reply
+
+    @property
+    def done(self) -> bool:
+        return self.reply.status in (200, 201)
 
 
 class _Line(Client):
@@ -37,6 +53,7 @@ class App:
     def __init__(self, run: Run, person: Person) -> None:
         self.run = run
         self.person = person
+        self.told: list[Told] = []  # every answer that settled a matter, in the order in which they came
         self._line = _Line(run, person)
 
     def get(self, target: str) -> Reply:
@@ -47,10 +64,15 @@ class App:
         """One act of the person, under one key however often it is sent. Raises GaveUp."""
         return self._asks("POST", target, body or {}, {"Idempotency-Key": key or secrets.token_hex(8)})
 
+    def asks_once(self, method: str, target: str, body: Any) -> None:
+        """One request, after which the phone is gone whatever comes back."""
+        self._line.request(method, target, body, {"Idempotency-Key": secrets.token_hex(8)})
+
     def _asks(self, method: str, target: str, body: Any, headers: dict[str, str]) -> Reply:
         for attempt in range(_TRIES):
             reply = self._line.request(method, target, body, dict(headers))
             if reply.status not in _LATER:
+                self.told.append(Told(method, target, body, headers.get("Idempotency-Key", ""), reply))
                 return reply
             self.run.waits(min(2**attempt, 60))
         raise GaveUp(f"{method} {target}")

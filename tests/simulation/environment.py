@@ -35,6 +35,8 @@ os.environ.update(
     LINLI_FILES_BUCKET=str(_folder / "files"),
     LINLI_SMS="tests.simulation.phones:Phones",
     LINLI_STRIPE_BASE_URL="http://127.0.0.1:9",
+    LINLI_DUE_SHARDS="2",  # more find nothing more
+    LINLI_JOURNAL_SHARDS="2",
     LINLI_RATE_ADDRESS_MINUTE="1000000",
     LINLI_RATE_ACCOUNT_MINUTE="1000000",
     LINLI_LOG_LEVEL="CRITICAL",

@@ -12,8 +12,8 @@ from tests.simulation.wire import Answer, Lost, Wire
 
 
 class Phones:
-    """Satisfies `ports.SmsSender`. `received` is what has arrived, by dedupe key: number and text; a repeated key is sent
-    once."""
+    """Satisfies `ports.SmsSender`. `received` is what has arrived, by dedupe key: number and text; a repeated key is
+    sent once."""
 
     received: ClassVar[dict[str, tuple[str, str]]] = {}
 

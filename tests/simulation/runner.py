@@ -6,11 +6,18 @@ import os
 import traceback
 from dataclasses import dataclass, field
 
+from tests.simulation import environment  # noqa: F401  # isort: skip  # before anything of the product
+
 from tests import invariants
 from tests.simulation import journeys
 from tests.simulation.phones import Phones
 from tests.simulation.plan import Plan
 from tests.simulation.simulation import World
+
+
+AT_THE_END = (*invariants.AT_REST, *invariants.AFTER_A_SWEEP, *invariants.FAITHFUL)
+"""What every journey comes to, since it ends with sweeps. `ALSO` of a journey are checks that hold at its own end,
+`EXCEPT` those that do not hold there."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +44,17 @@ def run(world: World, plan: Plan, lines: list[str] | None = None) -> Outcome:
     try:
         journey.begin(present)
         present.baton.run()
+        before = reading(world)
+        failures += invariants.faults(before, invariants.ALWAYS)
         (journey.rest if hasattr(journey, "rest") else type(present).comes_to_rest)(present)
         seen = reading(world)
         orders = len(seen.orders)
-        checks = invariants.ALWAYS + invariants.AT_REST
-        failures += [f"{check.__name__}: {fault}" for check in checks for fault in check(seen)]
+        failures += invariants.changed(before, seen)
+        not_here = getattr(journey, "EXCEPT", ())
+        checks = (*invariants.ALWAYS, *AT_THE_END, *getattr(journey, "ALSO", ()))
+        failures += invariants.faults(seen, (check for check in checks if check not in not_here))
         if hasattr(journey, "check"):
-            failures += journey.check(present)
+            failures += [f"{plan.journey}.check: {fault}" for fault in journey.check(present)]
     except Exception as error:
         failures.append(f"crashed: {error!r}")
         if "SIMULATION_TRACE" in os.environ:

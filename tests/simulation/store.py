@@ -4,10 +4,12 @@ allowed to be old, a second engine that follows the first with a delay."""
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from functools import lru_cache
+from typing import Any
 
 from infra.declare import tables
 from tests import engine
@@ -18,31 +20,41 @@ _HEAD = (
     "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-amz-json-1.0\r\n"
     "Authorization: AWS4-HMAC-SHA256 Credential=simulation/20261122/us-east-1/dynamodb/aws4_request, "
     "SignedHeaders=host, Signature=0\r\nX-Amz-Date: 20261122T000000Z\r\n"
+    "X-Amz-Target: DynamoDB_20120810.{operation}\r\nContent-Length: "
 )
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+
+
+@lru_cache
+def _tables() -> tuple[bytes, ...]:
+    return tuple(json.dumps(table.create_arguments()).encode() for table in tables())
+
+
+@lru_cache
+def _head(operation: str) -> bytes:
+    return _HEAD.format(operation=operation).encode()
 
 
 class Engine:
-    """One process of the local engine, called over a connection that stays open."""
+    """One process of the local engine, called over a connection that stays open; in the least HTTP that it takes,
+    because half of a run's time is HTTP."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._line: socket.socket | None = None
-        self._answers: BinaryIO
 
     def begin(self) -> None:
         """Empty tables. A fresh process is as quick as emptying the old one."""
         self.end()
         self._process, port = engine.start()
-        self._line = socket.create_connection(("127.0.0.1", port))
+        self._line = socket.create_connection(("127.0.0.1", port), timeout=60)
         self._line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._answers = self._line.makefile("rb")
-        for table in tables():
-            status, content = self.send("CreateTable", json.dumps(table.create_arguments()).encode())
+        for table in _tables():
+            status, content = self.send("CreateTable", table)
             assert status == 200, content
 
     def end(self) -> None:
         if self._line is not None:
-            self._answers.close()
             self._line.close()
         if self._process is not None:
             self._process.kill()
@@ -50,17 +62,24 @@ class Engine:
         self._process = self._line = None
 
     def send(self, operation: str, body: bytes) -> tuple[int, bytes]:
-        """Status and content, as the engine answers. By hand: Python's own client spends as long on an answer's headers
-        as the engine on the answer."""
+        """Status and content, as the engine answers."""
         assert self._line is not None
-        target = f"X-Amz-Target: DynamoDB_20120810.{operation}\r\nContent-Length: {len(body)}\r\n\r\n"
-        self._line.sendall((_HEAD + target).encode() + body)
-        status, length = int(self._answers.readline().split()[1]), 0
-        while (header := self._answers.readline().strip()) != b"":
-            name, _, value = header.partition(b":")
-            if name.lower() == b"content-length":
-                length = int(value)
-        return status, self._answers.read(length)
+        self._line.sendall(b"%b%d\r\n\r\n%b" % (_head(operation), len(body), body))
+        told = self._heard()
+        while (end := told.find(b"\r\n\r\n")) < 0:
+            told += self._heard()
+        length = _LENGTH.search(told, 0, end)
+        assert length is not None
+        while len(told) < end + 4 + int(length[1]):
+            told += self._heard()
+        return int(told[9:12]), told[end + 4 :]
+
+    def _heard(self) -> bytes:
+        assert self._line is not None
+        piece = self._line.recv(65_536)
+        if not piece:
+            raise EOFError("the engine is gone")
+        return piece
 
 
 @dataclass

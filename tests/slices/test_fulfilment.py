@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
 import pytest
 
+from chalicelib.kernel import ids
+from chalicelib.runtime import dynamo
 from tests import world
 from tests.builders import identity, salons
 from tests.builders import orders as build
@@ -133,13 +140,41 @@ def test_staff_of_another_shop_of_the_merchant_cannot_serve_it() -> None:
     assert elsewhere.client.post(f"/v1/merchant/orders/{visit.id}/check-in", {}, key="k").status == 404
 
 
-def test_a_step_that_a_cancel_overtakes_serves_nothing() -> None:
-    """Decided on a confirmed order, written on a cancelled one: refused."""
-    from chalicelib.kernel.errors import InvalidTransition
-    from chalicelib.orders import service
+@contextmanager
+def as_soon_as_read(visit: build.Visit, act: Callable[[], object]) -> Iterator[None]:
+    """Somebody else acts between the first reading of the order and what is made of it."""
+    waiting = [act]
 
+    def heard(operation: str, answer: dict[str, Any]) -> None:
+        if waiting and answer.get("Item", {}).get("sk", {}).get("S") == ids.split(visit.id)[1]:
+            waiting.pop()()
+
+    dynamo.client().listeners.append(heard)
+    try:
+        yield
+    finally:
+        dynamo.client().listeners.remove(heard)
+    assert not waiting
+
+
+@pytest.mark.parametrize("step", ["check-in", "start"])
+@pytest.mark.parametrize("end", ["cancel", "no-show"])
+def test_a_step_that_an_end_overtakes_is_refused(step: str, end: str) -> None:
+    """Decided on a confirmed order, and it has ended by the time of the write: nobody is told that it is served."""
     visit = build.paid()
-    visit.cancel()
-    with pytest.raises(InvalidTransition):
-        service.serve(identity.context(), visit.id, "checked_in", "checked_in", "expected")
-    assert visit.read()["lines"][0]["fulfilment_state"] == "expected"
+    visit.until_start(minutes=16)
+    ends: Callable[[], object] = visit.cancel if end == "cancel" else partial(visit.staff_does, end)
+    with as_soon_as_read(visit, ends):
+        assert visit.staff_does(step, 409)["code"] == "invalid_transition"
+    order = visit.read()
+    assert order["state"] == "cancelled"
+    assert order["lines"][0]["fulfilment_state"] == ("expected" if end == "cancel" else "no_show")
+
+
+def test_a_step_that_the_same_step_overtakes_stands() -> None:
+    """Two devices at the desk tell it at once: it is told once, and both are content."""
+    visit = build.paid()
+    visit.until_start()
+    with as_soon_as_read(visit, partial(visit.staff_does, "check-in")):
+        assert visit.staff_does("check-in")["lines"][0]["fulfilment_state"] == "checked_in"
+    assert visit.events().count("checked_in") == 1

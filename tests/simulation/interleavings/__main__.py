@@ -25,17 +25,22 @@ def main() -> int:
     world.end()
     for guard in sorted(watch.met):
         met = watch.met[guard]
-        print(f"{guard}  {met[PASSED]} {met[REFUSED]} {','.join(c for c, n in watch.by_case[guard].items() if n[REFUSED])}")
+        print(
+            f"{guard}  {met[PASSED]} {met[REFUSED]} {','.join(c for c, n in watch.by_case[guard].items() if n[REFUSED])}"
+        )
     for place in unseen({p for places in watch.places.values() for p in places}):
         print("unseen", place)
     failures = [f"{one.case.name} {failure}" for one in played for failure in one.failures[:4]]
-    for f in failures: print(f)
+    for f in failures:
+        print(f)
     print(time.monotonic() - begun)
     return 1 if failures else 0
 
 
 def _tell(played: Played) -> None:
-    print(f"{played.case.name:<28} {played.seeds:>4} seeds {played.won:>5} won {played.lost:>5} lost {dict(played.faults)}")
+    print(
+        f"{played.case.name:<28} {played.seeds:>4} seeds {played.won:>5} won {played.lost:>5} lost {dict(played.faults)}"
+    )
 
 
 sys.exit(main())

@@ -60,7 +60,9 @@ def payment_at_the_end_of_its_hold(round: Round) -> None:
 
     def pays() -> Order:
         round.run.baton.pause()
-        answer = round.run.provider.control("POST", f"/local/payment_intents/{attempt.intent_id}", b'{"outcome":"succeed"}')
+        answer = round.run.provider.control(
+            "POST", f"/local/payment_intents/{attempt.intent_id}", b'{"outcome":"succeed"}'
+        )
         return scenes.told(scenes.intent(attempt.intent_id)) if answer.status == 200 else order
 
     cancel = partial(ending.cancel, scenes.acts_as(order.account_id), order, "customer")
@@ -220,9 +222,7 @@ def no_show_and_check_in(round: Round) -> None:
     order = scenes.paid(round, shop)
     round.later(hours=scenes.hours_ahead(round), minutes=20)
     ctx = scenes.staff_of(shop)
-    found = round.race(
-        partial(fulfilment.no_show, ctx, order.id), partial(fulfilment.step, ctx, order.id, "check_in")
-    )
+    found = round.race(partial(fulfilment.no_show, ctx, order.id), partial(fulfilment.step, ctx, order.id, "check_in"))
     after = _sound(round, order)
     round.same("answers", outcomes(found), {"done": 1, "invalid_transition": 1})
     round.same("state", after.state, "cancelled" if isinstance(found[0], tuple) else "in_fulfilment")

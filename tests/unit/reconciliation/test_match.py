@@ -46,6 +46,30 @@ def test_a_refund_that_came_back_matches_beside_its_refund() -> None:
     assert len(told(ours, theirs).matched) == 2
 
 
+def test_a_refund_that_never_arrived_is_undone_by_the_line_that_takes_it_back() -> None:
+    """Nothing happened for our books, however old it is; as long as only its first line is there, something did."""
+    gone = line("re_1", -5000, fee=0)
+    back = line("re_1", 5000, fee=0, category="refund_failure", line_id="txn_back")
+    result = told([], [back, gone])
+    assert (result.undone, result.differences, result.in_flight) == ((gone, back), (), ())
+    assert kinds(told([], [gone])) == ["missing_here"]
+
+
+@pytest.mark.parametrize(
+    "back",
+    [
+        line("re_1", 4999, fee=0, category="refund_failure", line_id="txn_back"),
+        line("re_1", 5000, "USD", fee=0, category="refund_failure", line_id="txn_back"),
+        line("re_1", 5000, fee=3, category="refund_failure", line_id="txn_back"),
+        line("re_2", 5000, fee=0, category="refund_failure", line_id="txn_back"),
+        line("re_1", 5000, fee=0, category="payment", line_id="txn_back"),
+    ],
+)
+def test_only_what_takes_all_of_it_back_undoes_a_refund(back: BalanceLine) -> None:
+    """Else both are missing here."""
+    assert kinds(told([], [line("re_1", -5000, fee=0), back])) == ["missing_here"] * 2
+
+
 @pytest.mark.parametrize(
     ("ours", "theirs", "kind", "effect"),
     [
@@ -109,6 +133,17 @@ def test_an_order_that_says_otherwise_than_the_journal_is_a_state_difference() -
     assert [(item.kind, item.effect) for item in found] == [("state", {})] * 4
 
 
+def test_a_refund_that_the_bank_returned_is_neither_captured_nor_refunded() -> None:
+    """However often it goes and comes back; the last one arrived."""
+    order = Books()
+    paid = order.captured().on("A.psp:stripe")
+    for number in range(2):
+        order.add("refund_succeeded", books.refund_succeeded(paid, "stripe"), ref=f"re_{number}")
+        order.add("refund_returned", books.refund_returned(paid, "stripe"), ref=f"re_{number}")
+    for count, refunded in enumerate((0, paid, 0, paid, 0), 1):
+        assert model.captured_and_refunded(order.entries[:count], "A.psp:stripe") == (paid, refunded)
+
+
 def test_only_entries_on_the_providers_account_are_movements() -> None:
     """An earning is none, nor is the provider's own fee."""
     order = Books()
@@ -168,7 +203,7 @@ def test_nothing_is_lost_and_every_cent_is_explained(given_books: tuple[list[Mov
     sides = 2 * len(result.matched) + sum(
         2 if item.ours and item.theirs else 1 for item in (*result.differences, *result.in_flight)
     )
-    assert sides == len(ours) + len(theirs)
+    assert sides + len(result.undone) == len(ours) + len(theirs)
     assert all(item.kind in model.KINDS for item in result.differences), names
 
 

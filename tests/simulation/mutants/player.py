@@ -1,0 +1,124 @@
+"""Plays plans in trees: a script that reads requests, one JSON line each, and answers in lines.
+
+It has loaded what no mutant touches, and forks for each tree: the child loads the product from there, afresh.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+ROOT = str(Path(__file__).parents[3])
+LOADED = ("chalice.local", "infra.local.stripe_server.inprocess", "phonenumbers", "pydantic.main", "pynamodb.models")
+CRASHED = "crashed"
+
+
+def serve() -> None:
+    """Until nobody asks any more. A request: `tree`, `plans`, `seeds` and `kinds` to search when the plans find nothing,
+    `seconds` at the most, and in `scan` and `says` what ends it: that this scan finds something, in these words. The
+    names of all invariants are told first, then each plan is answered in a line, and the last is `{"over": how}`."""
+    sys.path[0] = ROOT
+    for name in LOADED:
+        import_module(name)
+    from stripe import StripeClient  # noqa: F401  # loads what is loaded late
+
+    assert not {"chalicelib", "tests"} & sys.modules.keys()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    for line in sys.stdin:
+        asked = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            _live(asked)
+        try:
+            _, status = os.waitpid(child, 0)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(child, signal.SIGKILL)  # with an engine that it left behind
+        late = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM
+        _say({"over": "late" if late else "well" if status == 0 else "badly"})
+
+
+def _live(asked: dict[str, Any]) -> None:
+    os.setsid()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.alarm(asked["seconds"])
+    status = 1
+    try:
+        os.chdir(asked["tree"])
+        tempfile.tempdir = asked["tree"]  # goes away with it, whatever happens
+        sys.path[0] = asked["tree"]
+        for told in play(asked):
+            _say(told)
+        status = 0
+    finally:
+        sys.stderr.flush()
+        os._exit(status)  # whatever still lives in threads
+
+
+def play(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What each plan broke: `broke` are names of scans, of invariants or of the journey's own."""
+    from tests.simulation.runner import run  # isort: skip  # before all else of the product
+
+    from tests import invariants
+    from tests.simulation.plan import Plan
+    from tests.simulation.simulation import World
+
+    world = World()
+    names = {check.__name__ for check in (*invariants.EVERY, *invariants.BETWEEN)}
+    yield {"scans": sorted(names)}
+    try:
+        for plan in (*map(Plan.parse, asked["plans"]), *_searched(asked)):
+            begun = time.monotonic()
+            outcome = run(world, plan)
+            scans = [_scan_of(failure, names, plan.journey) for failure in outcome.failures]
+            found = any(
+                scan == asked["scan"] and asked["says"] in failure
+                for scan, failure in zip(scans, outcome.failures, strict=True)
+            )
+            yield {
+                "plan": str(plan),
+                "seconds": round(time.monotonic() - begun, 2),
+                "broke": sorted(set(scans) - {CRASHED}),
+                "failures": outcome.failures[:20],
+                "found": found,
+            }
+            if found:
+                break
+    finally:
+        world.end()
+
+
+def _scan_of(failure: str, names: set[str], journey: str) -> str:
+    name = failure.partition(":")[0]
+    return name if name in names or name == CRASHED else f"{journey}.check"
+
+
+def _searched(asked: dict[str, Any]) -> Iterator[Any]:
+    """Calm and stormy plans of the first one's journey, then each kind of fault at each of its calls."""
+    from tests.simulation.plan import MESSAGE_FAULTS, Plan, one_fault, quiet, random_plan
+
+    journey = Plan.parse(asked["plans"][0]).journey
+    for seed in range(asked["seeds"]):
+        yield quiet(journey, seed)
+        yield random_plan(journey, seed, calls=600, messages=80)
+    for kind in asked["kinds"] if asked["seeds"] else ():
+        for number in range(60 if kind in MESSAGE_FAULTS else 400):
+            yield one_fault(journey, number, kind)
+
+
+def _say(told: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(told) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    serve()
