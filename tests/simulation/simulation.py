@@ -10,7 +10,6 @@ from typing import Any
 from tests.simulation import environment  # isort: skip  # before anything of the product
 
 import stripe
-from botocore.auth import SigV4Auth
 from stripe import StripeClient  # noqa: F401  # loaded now, so that no run pays for it
 
 from chalicelib.kernel.instant import Instant
@@ -49,8 +48,6 @@ class World:
         environment.virtual_time(self._sleep, self._now_ms)
         aws.SigV4Auth = Unsigned  # type: ignore[misc,assignment]  # in its place
         dynamo.client()._http = DatabaseSession(lambda: self.present.wire, self.store)  # type: ignore[assignment]  # in its place
-        # A third of a call's time, for a signature that nobody looks at.
-        SigV4Auth.add_auth = lambda *_: None  # type: ignore[method-assign]  # in its place
         resources.sqs()._http = QueueSession(lambda: self.present.wire, self._take)  # type: ignore[assignment]  # in its place
         stripe.RequestsClient = lambda **_: provider.ProviderLine(  # type: ignore[assignment,misc]  # in its place
             lambda: self.present.wire, lambda: self.present.provider
