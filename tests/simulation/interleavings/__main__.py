@@ -7,6 +7,8 @@ it broke.
 
 from __future__ import annotations
 
+from tests.simulation import environment  # noqa: F401  # isort: skip  # before anything of the product
+
 import argparse
 import json
 import sys
