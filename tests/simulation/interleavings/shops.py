@@ -6,11 +6,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from tests.simulation.interleavings.case import Round, case, outcomes
-
 from chalicelib.catalog import service as catalog
 from chalicelib.catalog.model import ShopPage
 from tests.builders import catalog as build
+from tests.simulation.interleavings.case import Round, case, outcomes
 
 
 def _city(round: Round) -> str:
@@ -91,7 +90,9 @@ def parts_of_one_page(round: Round) -> None:
     """A shop, its offer and its staff are changed at once: all three stand, and the listing shows them."""
     page = _stored(round)
     before = catalog.city_version(round.ctx, page.shop.city, consistent=True)
-    shop, offer, member = (build.next_version(one, name=_named("New")) for one in (page.shop, page.offers[0], page.staff[0]))
+    shop, offer, member = (
+        build.next_version(one, name=_named("New")) for one in (page.shop, page.offers[0], page.staff[0])
+    )
     found = round.race(
         partial(catalog.put_shop, round.ctx, shop),
         partial(catalog.put_offer, round.ctx, offer),

@@ -6,16 +6,14 @@ import secrets
 from functools import partial
 from typing import Any
 
-from tests.simulation.interleavings import scenes
-from tests.simulation.interleavings.case import Round, case, outcomes
-
 from chalicelib.fulfilment import service as fulfilment
 from chalicelib.orders import ending, paying
 from chalicelib.orders import service as orders
 from chalicelib.orders.model import Order
 from chalicelib.providers.ports import Intent
 from tests.builders import orders as build
-from tests.builders.salons import Salon
+from tests.simulation.interleavings import scenes
+from tests.simulation.interleavings.case import Round, case, outcomes
 
 
 def _sound(round: Round, order: Order) -> Order:
