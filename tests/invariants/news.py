@@ -61,12 +61,18 @@ def everybody_is_told(seen: Seen) -> list[str]:
 
 
 def every_marker_has_its_message(seen: Seen) -> list[str]:
-    """Notifications: a marker that is held stands for a message that has left, and none is let go for good."""
+    """Notifications: a marker that is held stands for a message that has left, and none is let go for good; but for
+    news that became untrue before whoever claimed it could send it again."""
     return [
         f"{one.recipient}: {one.id} is {'held' if one.by else 'let go'}, and no message has left"
         for one in seen.receipts
-        if f"{one.recipient}#{one.id}" not in seen.sent
+        if f"{one.recipient}#{one.id}" not in seen.sent and not _overtaken(one.id, seen)
     ]
+
+
+def _overtaken(receipt_id: str, seen: Seen) -> bool:
+    order, event = seen.orders.get(_order_of(receipt_id)), receipt_id.partition("#")[2]
+    return order is not None and event in ONCE and event not in _due(order, seen)
 
 
 def _due(order: Order, seen: Seen) -> list[str]:
