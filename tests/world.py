@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -111,6 +111,25 @@ def provider_answers(status: int, on: str = "/v1/", method: str = "") -> Iterato
         yield
     finally:
         del engine.handle
+
+
+@contextmanager
+def before_the_answer_to(method: str, ending: str, act: Callable[[], object]) -> Iterator[None]:
+    """The first such request, whose path ends so, is done and answered; what happens in between is `act`."""
+    engine = provider()
+
+    def handle(verb: str, target: str, headers: Any, body: bytes = b"") -> Answer:
+        answer = StripeEngine.handle(engine, verb, target, headers, body)
+        if verb == method and target.endswith(ending):
+            del engine.handle
+            act()
+        return answer
+
+    engine.handle = handle
+    try:
+        yield
+    finally:
+        vars(engine).pop("handle", None)
 
 
 @contextmanager

@@ -57,8 +57,7 @@ def attempt_opened(order: Order, charge_id: str, attempt: Attempt, now: Instant)
             for charge in order.charges
         )
         order = replace(order, charges=charges)
-    payment_state = "processing" if attempt.living else order.payment_state
-    return Change(told(replace(order, payment_state=payment_state), now, "customer", "payment_started"))
+    return Change(told(with_payment_state(order), now, "customer", "payment_started"))
 
 
 def adopted(order: Order, attempt: Attempt) -> Attempt | None:

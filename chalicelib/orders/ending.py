@@ -112,8 +112,8 @@ def _expire(ctx: Context, order: Order) -> str:
         if waited < ctx.settings.processing_release_seconds:
             saving.change(ctx, order.id, lambda o: decisions.postponed(o, ctx.now))
             return "postponed"
-    saving.change(ctx, order.id, lambda o: _expiry(ctx, o, asked), due_by=ctx.now)
-    return "expired"
+    after = saving.change(ctx, order.id, lambda o: _expiry(ctx, o, asked), due_by=ctx.now)
+    return "postponed" if after.state == "pending_payment" else "expired"
 
 
 def _extension(ctx: Context, order: Order) -> Change | None:
@@ -124,8 +124,8 @@ def _extension(ctx: Context, order: Order) -> Change | None:
 
 
 def _expiry(ctx: Context, order: Order, asked: set[str]) -> Change | None:
-    """The end of the hold, once the provider was `asked` to end every intent. One that was opened while the hold ran and
-    noted since then is to be ended first: the sweep comes again."""
+    """The end of the hold, once the provider was `asked` to end every intent. One that was opened in its last moment,
+    and noted since then, is to be ended first: the sweep comes again."""
     if order.state != "pending_payment" or order.deadline > ctx.now:
         return None
     if any(attempt.intent_id not in asked for attempt in order.living_attempts):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from chalicelib.kernel.instant import Instant
-from chalicelib.reconciliation.model import provider_day
+from chalicelib.reconciliation.model import day_start, provider_day
 from chalicelib.runtime import jobs
 from tests.builders import identity
 from tests.builders.salons import Salon
@@ -171,8 +171,10 @@ DAY_MS = 86_400_000
 
 def has_run_before() -> None:
     """The nights' schedules ran last night and found nothing: a system that begins looks two months back."""
-    jobs.save_cursor("reconcile", {"day": provider_day(BEGIN.plus(days=-1)).isoformat(), "until": BEGIN.ms})
-    jobs.save_cursor("settle", {"until": BEGIN.ms})
+    yesterday = provider_day(BEGIN.plus(days=-1))
+    # A day back, as a night leaves it: clocks differ, and indexes trail.
+    jobs.save_cursor("reconcile", {"day": yesterday.isoformat(), "until": day_start(yesterday).ms})
+    jobs.save_cursor("settle", {"until": day_start(yesterday).ms})
 
 
 def undisturbed(run: Run) -> None:

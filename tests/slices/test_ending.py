@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from chalicelib.orders import paying
+from chalicelib.orders.model import request_mark
 from tests import world
 from tests.builders import identity
 from tests.builders import orders as build
@@ -62,6 +64,27 @@ def test_a_hold_waits_five_minutes_for_a_silent_provider_and_no_longer() -> None
     world.payer_does(visit.stored().charges[0].attempts[0].id, "succeed")
     world.settle_down()
     assert visit.read()["state"] == "confirmed"
+
+
+def test_an_attempt_of_the_last_moment_is_ended_at_the_provider_before_its_hold() -> None:
+    """Its request began in time, and is written down while the sweep asks the provider to end the attempt before it."""
+    visit = build.booked()
+    visit.open_payment()
+    in_time = identity.context()
+    world.advance(minutes=15)
+
+    def opens_another() -> None:
+        wanted = {"method": "card", "client": "web", "charge_id": None, "return_url": None}
+        paying.open_attempt(in_time, visit.stored(), mark=request_mark("acc", "key", "body"), **wanted)
+
+    with world.before_the_answer_to("POST", "/cancel", opens_another):
+        world.run_schedule("sweep")
+    assert len(visit.stored().living_attempts) == 1
+    build.sweep(minutes=1)
+    assert visit.read()["state"] == "cancelled"
+    assert {one["status"] for one in world.book("payment_intent") if one["metadata"]["order_id"] == visit.id} == {
+        "canceled"
+    }
 
 
 def test_a_provider_that_refuses_to_end_an_intent_holds_nobody_for_ever() -> None:

@@ -9,7 +9,7 @@ import time
 
 from tests.simulation.simulation import World
 
-from tests.simulation.interleavings import people, stock, visits  # noqa: F401  # their cases
+from tests.simulation.interleavings import money, people, shops, stock, visits, work  # noqa: F401  # their cases
 from tests.simulation.interleavings.guards import PASSED, REFUSED, Watch, unseen
 from tests.simulation.interleavings.play import Played, play_all
 

@@ -40,6 +40,7 @@ class Case:
     weight: float
     alone: bool
     windows: bool
+    without: tuple[str, ...]
     kept: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -48,14 +49,15 @@ class Case:
 
 
 def case(
-    *, weight: float = 1.0, alone: bool = False, windows: bool = False
+    *, weight: float = 1.0, alone: bool = False, windows: bool = False, without: tuple[str, ...] = ()
 ) -> Callable[[Callable[[Round], None]], Callable[[Round], None]]:
     """Makes a function a case. `weight`: how many times as many seeds as usual. `alone`: each of its rounds begins in
     empty tables, because its workers look at all there is; others share the tables, as tenants do. `windows`: faults may
-    strike the windows of rate limits, through which every request comes, as well."""
+    strike the windows of rate limits, through which every request comes, as well. `without`: invariants that do not
+    hold of what the case prepares."""
 
     def noted(play: Callable[[Round], None]) -> Callable[[Round], None]:
-        CASES[play.__name__] = Case(play.__name__, play, weight, alone, windows)
+        CASES[play.__name__] = Case(play.__name__, play, weight, alone, windows, without)
         return play
 
     return noted
@@ -136,12 +138,17 @@ class Round:
         """Moves the clock."""
         self.run.baton.now_ms = self.run.now.plus(**by).ms
 
-    def erase(self, table: str, pk: str, sk: str) -> None:
-        """Takes a row away, as a restore to an earlier instant does with what came later."""
-        key = {"pk": {"S": pk}, "sk": {"S": sk}}
-        asked = {"TableName": dynamo.table_name(table), "Key": key}
-        status, content = self.run.store.send("DeleteItem", json.dumps(asked).encode(), self.run.baton.now_ms)
+    def raw(self, operation: str, table: str, **arguments: Any) -> None:
+        """A write past the product, as a restore, the store itself or somebody with a console makes it."""
+        asked = {"TableName": dynamo.table_name(table), **arguments}
+        status, content = self.run.store.send(operation, json.dumps(asked).encode(), self.run.baton.now_ms)
         assert status == 200, content
+
+    def erase(self, table: str, pk: str, sk: str) -> dict[str, Any]:
+        """Takes a row away, as a restore to an earlier instant does with what came later. Returns what it was."""
+        found = [one for one in self.run.store.scan(dynamo.table_name(table)) if (one["pk"]["S"], one["sk"]["S"]) == (pk, sk)]
+        self.raw("DeleteItem", table, Key={"pk": {"S": pk}, "sk": {"S": sk}})
+        return found[0] if found else {}
 
     def race(self, *acts: Act) -> list[Any]:
         """What each of the workers got: a value, or the problem it was told. Whatever else is raised is a failure."""

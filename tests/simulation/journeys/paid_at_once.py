@@ -1,8 +1,8 @@
-"""Wallets that are quicker than we are: the money is there as soon as the intent exists, before we have written down that
-there is one. Some people's phones die while they wait for our answer, and nobody asks again.
+"""Wallets that are quicker than we are: the money is there as soon as the intent exists, before we have written down
+that there is one. Some people's phones die while they wait for our answer, and nobody asks again.
 
 Races: a success against the write that notes its attempt; a function that dies between the intent and that write, with
-nobody to try again; a saved card that is charged twice at once.
+nobody to try again; two attempts at once, both of them paid; money for an order that was cancelled in the meantime.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _pays(run: Run, target: str, body: bytes, answer: Answer) -> None:
     if target == "Stripe" and words[0].lower() == b"post" and words[1].endswith(b"/v1/payment_intents"):
         made = json.loads(answer.content)
         if answer.status_code == 200 and made["status"] not in ("succeeded", "canceled"):
-            after_ms = run.baton.choose.choice((0, 0, 5, 40, 2_000))
+            after_ms = run.baton.choose.choice((0, 0, 5, 40, 2_000, 30_000))
             run.baton.spawn("wallet", lambda: _approves(run, made["id"]), after_ms)
 
 
@@ -48,12 +48,14 @@ def _buys(app: App, salon: Salon) -> None:
     order = steps.books(app, salon)
     if order is None:
         return
-    way = steps.one_of(app.run, ("waits", 3), ("phone dies", 3), ("two phones", 2))
+    way = steps.one_of(app.run, ("waits", 3), ("phone dies", 3), ("changes mind", 3), ("two phones", 3))
     if way == "two phones":
         other = app.run.app_of(app.person)
         steps.acts(app.run, "other phone", lambda: _opens(other, order["id"]), app.run.baton.choose.randint(0, 1))
-    if way == "phone dies":
+    if way in ("phone dies", "changes mind"):
         app.asks_once("POST", f"/v1/orders/{order['id']}/payments", {"method": "alipay", "client": "web"})
+        if way == "changes mind":
+            steps.cancels(app.run.app_of(app.person), order["id"])
     else:
         _opens(app, order["id"])
         app.run.waits_about(20)

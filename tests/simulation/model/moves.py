@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from chalicelib.booking.model import SLOT
 from chalicelib.fulfilment import service as fulfilment
 from chalicelib.orders import ending, paying, tables
 from chalicelib.orders.model import Order
@@ -218,6 +219,8 @@ def _write(scene: Scene, buyer: Buyer, step: Step) -> Iterator[Answered]:
         yield NOT_HELD, buyer, -1, -1, " (its place is not its own)"
     else:
         scene.rules.written.update(step.fired)
+        if step.releases:
+            scene.rules.written.add((SLOT.name, SLOT.initial, "release"))
         after = buyer._replace(row=number)
         yield "written", after, unit if step.claims else -1, unit if step.releases else -1, f" → {order.state}"
 
@@ -234,7 +237,7 @@ def _create(scene: Scene, buyer: Buyer, step: Step) -> Iterator[Answered]:
         return
     for state in ("requires_action", "succeeded")[: 1 if "pays at once" in scene.world.shut else 2]:
         received = scene.row.order.total_minor if state == "succeeded" else 0
-        made = IntentAt(str(key), str(attempt_id), str(method), state, state, received, frozenset([state]))
+        made = IntentAt(str(key), str(attempt_id), str(method), state, state, received, _told_too(scene, state))
         after = buyer._replace(intents=(*buyer.intents, made))
         yield (len(after.intents), _bare(made, state)), after, -1, -1, f" ({state})"
 
@@ -254,7 +257,7 @@ def _fetch(scene: Scene, buyer: Buyer, step: Step) -> Iterator[Answered]:
 def _cancel(scene: Scene, buyer: Buyer, step: Step) -> Iterator[Answered]:
     number = _number(step)
     intent = buyer.intents[number - 1]
-    ended = intent_moved(intent, "canceled") if intent.state in PAYABLE else intent
+    ended = intent_moved(scene, intent, "canceled") if intent.state in PAYABLE else intent
     after = with_intent(buyer, number, ended)
     yield (number, _bare(ended, ended.state)), after, -1, -1, ""
     if "silence" not in scene.world.shut:
@@ -269,7 +272,7 @@ def _refund(scene: Scene, buyer: Buyer, step: Step) -> Iterator[Answered]:
         yield (found[0], _bare_refund(buyer.refunds[found[0] - 1])), buyer, -1, -1, ""
         return
     for state in ("processing", "succeeded"):
-        made = RefundAt(str(key), str(intent_id), int(str(amount)), state, frozenset([state]))
+        made = RefundAt(str(key), str(intent_id), int(str(amount)), state, _told_too(scene, state))
         after = buyer._replace(refunds=(*buyer.refunds, made))
         yield (len(after.refunds), _bare_refund(made)), after, -1, -1, f" ({state})"
     if "refused" not in scene.world.shut and _tries(str(key)) < scene.world.tries:
@@ -322,8 +325,13 @@ def _places(scene: Scene) -> Iterator[Outcome]:
             return
 
 
-def intent_moved(intent: IntentAt, state: str, received: int = 0) -> IntentAt:
-    return intent._replace(state=state, received=received, told=intent.told | {state})
+def intent_moved(scene: Scene, intent: IntentAt, state: str, received: int = 0) -> IntentAt:
+    return intent._replace(state=state, received=received, told=intent.told | _told_too(scene, state))
+
+
+def _told_too(scene: Scene, state: str) -> frozenset[str]:
+    """The fact that is on its way now; in a world without facts nobody sends any."""
+    return frozenset() if "facts" in scene.world.shut else frozenset([state])
 
 
 def with_intent(buyer: Buyer, number: int, intent: IntentAt) -> Buyer:
@@ -337,7 +345,7 @@ def payer(verb: str, state: str, from_states: tuple[str, ...], *, wrong: bool = 
         for number, intent in enumerate(scene.buyer.intents, 1):
             if intent.state in from_states:
                 received = 0 if state != "succeeded" else WRONG if wrong else scene.row.order.total_minor
-                after = intent_moved(intent, state, received)
+                after = intent_moved(scene, intent, state, received)
                 yield Outcome(f"{verb} intent {number}", with_intent(scene.buyer, number, after))
 
     return move
@@ -347,7 +355,7 @@ def refunding(verb: str, state: str, from_states: tuple[str, ...]) -> Move:
     def move(scene: Scene) -> Iterator[Outcome]:
         for number, refund in enumerate(scene.buyer.refunds, 1):
             if refund.state in from_states and (state != "failed" or _tries(refund.key) < scene.world.tries):
-                after = refund._replace(state=state, told=refund.told | {state})
+                after = refund._replace(state=state, told=refund.told | _told_too(scene, state))
                 refunds = (*scene.buyer.refunds[: number - 1], after, *scene.buyer.refunds[number:])
                 yield Outcome(f"{verb} refund {number}", scene.buyer._replace(refunds=refunds))
 

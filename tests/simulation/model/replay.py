@@ -103,6 +103,8 @@ class Replayer:
             (tables, "order", lambda _: self._asked().order()),
             (saving, "write", lambda _, before, change, **__: self._asked().write(before, change)),
             (payments, "park", lambda *_: self._asked().fails("a fact was parked")),
+            (log, "info", lambda *_, **__: None),
+            (log, "warning", lambda *_, **__: None),
             (log, "error", lambda message, caught=None, **_: self._asked().logged(message, caught)),
             (StateMachine, "fire", self._noting(StateMachine.fire)),
         ]
@@ -150,7 +152,8 @@ class _Run:
         if self.stopped is None:
             answer = next(self._answers, None)
             if answer is not None:
-                self.fired.clear()
+                if step.kind != "read":
+                    self.fired.clear()
                 if isinstance(answer, str) and answer in _PROBLEMS:
                     raise _PROBLEMS[answer]()
                 return answer

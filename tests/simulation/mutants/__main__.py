@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -58,11 +58,15 @@ class Verdict:
 
 
 class Players:
-    """Processes that play, one for each worker."""
+    """Processes that play, one for each worker. `end` also breaks off what they play."""
 
-    def __init__(self, processes: list[subprocess.Popen[str]]) -> None:
+    def __init__(self) -> None:
+        self._all = [
+            subprocess.Popen([sys.executable, str(PLAYER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            for _ in range(WORKERS)
+        ]
         self._free: SimpleQueue[subprocess.Popen[str]] = SimpleQueue()
-        for process in processes:
+        for process in self._all:
             self._free.put(process)
 
     def play(self, **asked: Any) -> list[dict[str, Any]]:
@@ -82,19 +86,23 @@ class Players:
         finally:
             self._free.put(process)
 
+    def end(self) -> None:
+        for process in self._all:
+            process.terminate()
+        for process in self._all:
+            process.wait()
+
 
 @contextmanager
-def players() -> Iterator[Players]:
-    processes = [
-        subprocess.Popen([sys.executable, str(PLAYER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for _ in range(WORKERS)
-    ]
-    try:
-        yield Players(processes)
-    finally:
-        for process in processes:
-            process.terminate()
-            process.wait()
+def working(playing: Players) -> Iterator[ThreadPoolExecutor]:
+    """A pool of threads; whatever ends it early ends the players, for which its threads would wait."""
+    with ThreadPoolExecutor(WORKERS) as pool:
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            playing.end()
+            raise
 
 
 def tried(mutant: Mutant, folder: Path, playing: Players, seeds: int, seconds: int) -> Verdict:
@@ -132,7 +140,7 @@ def unplanted(plans: list[str], folder: Path, playing: Players) -> tuple[dict[st
     broke: dict[str, list[str]] = {}
     scans: list[str] = []
     parts = [part for part in (plans[at::WORKERS] for at in range(WORKERS)) if part]
-    with ThreadPoolExecutor(WORKERS) as pool:
+    with working(playing) as pool:
         for told in pool.map(
             lambda part: playing.play(tree=str(tree), plans=part, seeds=0, kinds=(), seconds=600, scan="", says=""),
             parts,
@@ -158,10 +166,14 @@ def main(arguments: list[str]) -> int:
     asked = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     wanted = [one for one in patches.every() if not asked.names or one.name.startswith(tuple(asked.names))]
-    with tempfile.TemporaryDirectory(prefix="linli-mutants-") as made, players() as playing:
-        verdicts = _all_tried(wanted, lambda one: tried(one, Path(made), playing, asked.seeds, asked.seconds))
-        plans = sorted({plan for one in wanted for plan in one.plans} | {one.plan for one in verdicts if one.plan})
-        broke, scans = unplanted(plans, Path(made), playing)
+    playing = Players()
+    try:
+        with tempfile.TemporaryDirectory(prefix="linli-mutants-") as made:
+            verdicts = _all_tried(wanted, Path(made), playing, asked.seeds, asked.seconds)
+            plans = sorted({plan for one in wanted for plan in one.plans} | {one.plan for one in verdicts if one.plan})
+            broke, scans = unplanted(plans, Path(made), playing)
+    finally:
+        playing.end()
     wrong = {plan: failures for plan, failures in broke.items() if failures}
     for plan, failures in wrong.items():
         harness.say(f"WITHOUT A MUTANT  {plan}\n" + "\n".join(f"    {failure}" for failure in failures[:5]))
@@ -190,11 +202,12 @@ def main(arguments: list[str]) -> int:
     return int(not wanted or bool(wrong) or any(left.values()))
 
 
-def _all_tried(wanted: list[Mutant], one: Callable[[Mutant], Verdict]) -> list[Verdict]:
+def _all_tried(wanted: list[Mutant], folder: Path, playing: Players, seeds: int, seconds: int) -> list[Verdict]:
     """In order of name; each is told when it is known."""
     found = []
-    with harness.progress("mutants", len(wanted)) as bar, ThreadPoolExecutor(WORKERS) as pool:
-        for count, done in enumerate(as_completed([pool.submit(one, mutant) for mutant in wanted]), 1):
+    with harness.progress("mutants", len(wanted)) as bar, working(playing) as pool:
+        under_way = [pool.submit(tried, one, folder, playing, seeds, seconds) for one in wanted]
+        for count, done in enumerate(as_completed(under_way), 1):
             found.append(done.result())
             harness.say(found[-1].line)
             bar(count, found[-1].mutant.name)

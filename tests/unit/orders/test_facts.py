@@ -214,6 +214,18 @@ def test_two_intents_under_one_attempt_id_are_two_payments() -> None:
     assert len({a.id for a in books.order.charges[0].attempts}) == 2
 
 
+def test_a_second_attempt_that_is_written_late_leaves_a_paid_order_paid() -> None:
+    """The provider told of it before we wrote it down, and the first one succeeded in between."""
+    books = Books(plain.order())
+    charge = books.order.charges[0]
+    books.take(decisions.attempt_opened(books.order, charge.id, plain.attempt(books.order), NOW))
+    waiting = plain.intent(books.order, 2, state="requires_action")
+    books.take(decisions.intent_fact(books.order, waiting, NOW, CLOCKS, PROVIDER))
+    books.take(decisions.intent_fact(books.order, plain.intent(books.order), NOW, CLOCKS, PROVIDER))
+    books.take(decisions.attempt_opened(books.order, charge.id, plain.attempt(books.order, 2), NOW))
+    assert (books.order.state, books.order.payment_state) == ("confirmed", "paid")
+
+
 def test_a_refund_that_bounces_is_owed_again_and_tried_again() -> None:
     """The bank gave the money back after the provider had said it was refunded."""
     books = Books(plain.order())
