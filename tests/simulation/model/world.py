@@ -120,7 +120,7 @@ class Pool(Generic[T]):
 @dataclass(frozen=True)
 class World:
     """How large the world is. `flights` use cases may be under way at once; `budget` bounds the cost of a path (see
-    `moves`), None for no bound. `fine`: others may act also between a read and the provider's call after it. `kinds`
+    `moves`; that one begins beside another costs 1), None for no bound. `fine`: others may act also between a read and the provider's call after it. `kinds`
     are the orders that may be placed, `holds_until` the last phase in which; `shut` names moves that do not happen.
     """
 
