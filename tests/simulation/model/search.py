@@ -148,7 +148,8 @@ class Search:
         units = tuple((FREE, MINE, OTHER)[seen >> 2 * unit & 3] for unit in range(self.world.units))
         scene = Scene(self.world, self.rules, self.replayer, buyer, phase, units)
         known = set()
-        for name, (cost, fair, move) in self.rules.moves.items():
+        for name, (price, fair, move) in self.rules.moves.items():
+            cost = 0 if name in self.world.free else price
             for outcome in move(scene) if name not in self.world.shut and cost <= wanted else ():
                 if cost + outcome.cost != wanted:
                     continue
