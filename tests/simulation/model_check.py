@@ -81,7 +81,10 @@ def uncovered(exercised: set[Fired]) -> list[str]:
     missing = set().union(*map(rows_of, MACHINES)) - exercised - NOT_YET.keys()
     return sorted(
         [f"{machine}: {state} --{event}--> was never exercised" for machine, state, event in missing]
-        + [f"{machine}: {state} --{event}--> is exercised, and excused" for machine, state, event in NOT_YET.keys() & exercised]
+        + [
+            f"{machine}: {state} --{event}--> is exercised, and excused"
+            for machine, state, event in NOT_YET.keys() & exercised
+        ]
     )
 
 

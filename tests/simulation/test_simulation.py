@@ -159,7 +159,7 @@ def test_an_interrupted_campaign_leaves_nothing(how: signal.Signals) -> None:
         workers = _children(campaign.pid)
         time.sleep(1)
         campaign.send_signal(how)
-        said, _ = campaign.communicate(timeout=20)
+        said, _ = campaign.communicate(timeout=60)
     finally:
         with contextlib.suppress(ProcessLookupError):
             campaign.kill()
@@ -173,7 +173,7 @@ def test_an_interrupted_campaign_leaves_nothing(how: signal.Signals) -> None:
 
 def _children(parent: int) -> list[int]:
     """The process groups of both workers, once their engines run."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         rows = [line.split() for line in _listed("pid=,ppid=")]
         found = [int(pid) for pid, ppid in rows if int(ppid) == parent]
