@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+from pynamodb.exceptions import PynamoDBException
+
+from chalicelib.kernel.errors import Problem
 from chalicelib.kernel.instant import Instant
+from chalicelib.orders import tables
 from chalicelib.reconciliation.model import day_start, provider_day
 from chalicelib.runtime import jobs
 from tests.builders import identity
+from tests.builders.orders import stray_intent
 from tests.builders.salons import Salon
 from tests.simulation.apps import App, GaveUp
 from tests.simulation.simulation import BEGIN, Run
@@ -97,6 +104,19 @@ def books_and_pays(app: App, salon: Salon, hours: float = STARTS_AFTER_HOURS, th
         return None
     app.run.waits_about(think)
     return str(order["id"]) if pays_for(app, order["id"], think=think) else None
+
+
+def forgotten_attempt(run: Run, order_id: str, ordinal: int = 7) -> str | None:
+    """What a function leaves that dies between the provider's answer and its own write: an intent that no row of ours
+    knows, and somebody who can pay it all the same. The id of its attempt."""
+
+    def made() -> str | None:
+        order = tables.order(order_id)
+        return stray_intent(order, ordinal) if order is not None and order.charges else None
+
+    with suppress(Problem, PynamoDBException, ClientError, BotoCoreError):
+        return run.functions.invoke(made)
+    return None
 
 
 def looks(app: App, order_id: str) -> dict[str, Any]:
