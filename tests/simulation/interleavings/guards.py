@@ -135,22 +135,31 @@ def _text(kind: str, arguments: dict[str, Any]) -> str:
     return json.dumps([kind, said], sort_keys=True)
 
 
+@lru_cache(maxsize=10_000)
+def _module(file: str) -> str:
+    """The product's module that a file is, as `orders/tables`; "" for the machinery and for what is not the product."""
+    path = Path(file)
+    if _PRODUCT not in path.parents or path in _PASSING:
+        return ""
+    return str(path.relative_to(_PRODUCT).with_suffix(""))
+
+
 def _asker(frame: FrameType | None) -> tuple[str, Place]:
     """The innermost line of the product above the machinery, and the function that it belongs to."""
-    first: tuple[str, Place] | None = None
+    asks: FrameType | None = None
     while frame is not None:
-        file = Path(frame.f_code.co_filename)
-        if _PRODUCT in file.parents and file not in _PASSING:
-            name = frame.f_code.co_name
-            if first is None:
-                first = name, Place(file, frame.f_lineno)
-            if first[1].file == file and not name.startswith(("_", "<")):
-                module = file.relative_to(_PRODUCT).with_suffix("")
-                return (f"{module}.{name}" if name == first[0] else f"{module}.{name}/{first[0]}"), first[1]
+        code = frame.f_code
+        if _module(code.co_filename):
+            asks = asks or frame
+            if code.co_filename == asks.f_code.co_filename and not code.co_name.startswith(("_", "<")):
+                break
         frame = frame.f_back
-    if first is None:
+    if asks is None:
         raise LookupError("a conditional write that nobody of the product asks for")
-    return f"{first[1].file.relative_to(_PRODUCT).with_suffix('')}.{first[0]}", first[1]
+    file, inner = asks.f_code.co_filename, asks.f_code.co_name
+    outer = frame.f_code.co_name if frame is not None else inner
+    where = f"{_module(file)}.{outer}" if outer == inner else f"{_module(file)}.{outer}/{inner}"
+    return where, Place(Path(file), asks.f_lineno)
 
 
 def _said(arguments: dict[str, Any]) -> str:

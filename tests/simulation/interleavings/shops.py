@@ -75,11 +75,12 @@ def _two_versions(round: Round, put: Any, thing: Any) -> None:
 def new_things_twice(round: Round) -> None:
     """One new offer and one new member of staff, each put twice: of each, one stands."""
     page = _stored(round)
-    for put, thing in (
+    new: list[tuple[Any, Any]] = [
         (catalog.put_offer, build.offer(page.shop, rank=7)),
         (catalog.put_staff, build.staff(page.shop, rank=7)),
-    ):
-        acts = [partial(put, round.ctx, one) for one in (thing, _other(thing))]  # type: ignore[operator]
+    ]
+    for put, thing in new:
+        acts = [partial(put, round.ctx, one) for one in (thing, _other(thing))]
         round.same(type(thing).__name__, outcomes(round.race(*acts)), _ONE)
     after = catalog.whole_page(round.ctx, page.shop.id)
     round.same("stand", (len(after.offers), len(after.staff)), (3, 3))
