@@ -266,8 +266,8 @@ def test_a_shorter_service_that_reaches_into_the_next_day_sees_what_is_taken_the
     offer = offer_of(options=(shorter,))
     page = page_of(offer, (person(1),), every_day((600, 1455)), "Asia/Shanghai")
     day = date(2026, 11, 22)
-    assert service._days_touched(page, [(offer, ())], [day]) == {day}
-    assert service._days_touched(page, [(offer, (shorter,))], [day]) == {day, day + timedelta(days=1)}
+    assert service._days_touched(page, [(offer, ())], [day]) == [day]
+    assert service._days_touched(page, [(offer, (shorter,))], [day]) == [day, day + timedelta(days=1)]
 
 
 def test_the_number_of_slots_is_bounded() -> None:
