@@ -83,7 +83,7 @@ class Watch:
             if "ConditionExpression" in arguments:
                 self._asked[_text(kind, arguments)] = _asker(sys._getframe(1))
 
-        Transaction._add = noted  # type: ignore[method-assign]  # around it
+        Transaction._add = noted  # type: ignore[method-assign,assignment]  # around it
 
     def forget(self) -> None:
         """Who asked for writes that have been sent by now."""
