@@ -8,10 +8,10 @@ import os
 import platform
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
@@ -36,12 +36,12 @@ def start() -> tuple[subprocess.Popen[bytes], int]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
+    deadline = monotonic() + 10
+    while monotonic() < deadline:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return process, port
-        time.sleep(0.01)
+        sleep(0.01)
     process.kill()
     raise RuntimeError("the database engine did not start")
 

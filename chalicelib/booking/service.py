@@ -60,7 +60,7 @@ Service = tuple[Offer, tuple[Option, ...]]
 
 def calendar(page: ShopPage, services: Iterable[Service], days: Iterable[date], *, consistent: bool = True) -> Calendar:
     """What is taken on these local days, and on those that a service starting on them can reach into."""
-    wanted = sorted(_days_touched(page, services, days))
+    wanted = _days_touched(page, services, days)
     return {day: tables.day(page.shop.id, day, consistent=consistent).busy for day in wanted}
 
 
@@ -270,8 +270,8 @@ def repair_notes(ctx: Context, progress: Callable[[int, int], None] | None = Non
     return count
 
 
-def _days_touched(page: ShopPage, services: Iterable[Service], days: Iterable[date]) -> set[date]:
-    """The local days that services starting on `days` can reach into: more than those only around midnight."""
+def _days_touched(page: ShopPage, services: Iterable[Service], days: Iterable[date]) -> list[date]:
+    """The local days that services starting on `days` reach into, in order: more than those only around midnight."""
     found = set(days)
     asked = tuple(found)
     for offer, options in services:
@@ -282,4 +282,4 @@ def _days_touched(page: ShopPage, services: Iterable[Service], days: Iterable[da
                 for start in (starts[0], starts[-1]) if starts else ():
                     block = model.block_of(offer, page.shop, staff.id, "", start, minutes)
                     found |= set(model.quanta_of(block.begin, block.end, page.shop.zone))
-    return found
+    return sorted(found)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from chalicelib.identity import codes, model, tables, vault
 from chalicelib.identity.model import (
     OPERATOR_ROLE,
@@ -18,7 +20,7 @@ from chalicelib.kernel.errors import NotFound, Unauthorized, Unavailable
 from chalicelib.kernel.instant import Instant
 from chalicelib.runtime import messages
 from chalicelib.runtime.context import Context
-from chalicelib.runtime.transaction import Transaction
+from chalicelib.runtime.transaction import AlreadyDone, Transaction
 
 _TRIES = 4
 _PHONE = "phone"
@@ -97,7 +99,8 @@ def change_profile(seen: Account, *, display_name: str | None, locale: str | Non
     """None leaves a field as it is. Raises Stale when the account changed since it was read."""
     tx = Transaction()
     tables.change_profile(tx, seen, display_name or seen.display_name, locale or seen.locale)
-    tx.commit()
+    with suppress(AlreadyDone):
+        tx.commit()
     return account(seen.id)
 
 
@@ -162,4 +165,5 @@ def grant_operator(account_id: str) -> None:
         return
     tx = Transaction()
     tables.set_roles(tx, seen, (*seen.roles, OPERATOR_ROLE))
-    tx.commit()
+    with suppress(AlreadyDone):
+        tx.commit()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from pynamodb.attributes import UnicodeAttribute
@@ -141,13 +142,19 @@ def add_lookup(tx: Transaction, kind: str, keyed_hash: str, account_id: str, tak
 
 
 def change_profile(tx: Transaction, seen: Account, display_name: str, locale: str) -> None:
-    """Raises Stale when the account changed since it was read."""
+    """Raises Stale when the account changed since it was read; AlreadyDone when this very change stands."""
     actions = [
         AccountRow.display_name.set(display_name),
         AccountRow.locale.set(locale),
         AccountRow.version.set(seen.version + 1),
     ]
-    tx.update(AccountRow(seen.id, _ONLY), actions, AccountRow.version == seen.version, Stale())
+    wanted = replace(seen, display_name=display_name, locale=locale, version=seen.version + 1)
+    tx.update(AccountRow(seen.id, _ONLY), actions, AccountRow.version == seen.version, _unless_it_is(wanted))
+
+
+def _unless_it_is(wanted: Account) -> Otherwise:
+    """A change whose answer was lost is sent once more, and meets itself: that is not stale."""
+    return lambda old: None if old and _account(AccountRow.from_raw_data(old)) == wanted else Stale()
 
 
 def set_phone(tx: Transaction, account_id: str, sealed: str, taken: Problem) -> None:
@@ -158,8 +165,10 @@ def set_phone(tx: Transaction, account_id: str, sealed: str, taken: Problem) -> 
 
 
 def set_roles(tx: Transaction, seen: Account, roles: tuple[str, ...]) -> None:
+    """Raises Stale when the account changed since it was read; AlreadyDone when this very change stands."""
+    wanted = replace(seen, roles=roles, version=seen.version + 1)
     actions = [AccountRow.roles.set(list(roles)), AccountRow.version.set(seen.version + 1)]
-    tx.update(AccountRow(seen.id, _ONLY), actions, AccountRow.version == seen.version, Stale())
+    tx.update(AccountRow(seen.id, _ONLY), actions, AccountRow.version == seen.version, _unless_it_is(wanted))
 
 
 def count_address(tx: Transaction, account_id: str, step: int, limit: int, otherwise: Problem) -> None:

@@ -63,7 +63,9 @@ def oldest_owed() -> tuple[str, Instant] | None:
 
 def keep_owed(order_id: str, found: Owed) -> None:
     """A82: makes the projection say what the order's entries say. Doing it again changes nothing."""
-    rows = InsightsRow.batch_get([(_OWED, _sort(at, order_id)) for at in set(found.moments)], consistent_read=True)
+    rows = InsightsRow.batch_get(
+        [(_OWED, _sort(at, order_id)) for at in sorted(set(found.moments))], consistent_read=True
+    )
     stands = {row.sk: row.amount for row in rows}
     wanted = {_sort(found.standing.since, order_id): found.standing.amount_minor} if found.standing else {}
     for sk, amount in wanted.items():

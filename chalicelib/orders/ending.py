@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 from chalicelib.kernel.errors import InvalidTransition, Problem, Unavailable
 from chalicelib.orders import changes, decisions, paying, saving, tables
 from chalicelib.orders.changes import Change
@@ -109,7 +107,7 @@ def _expire(ctx: Context, order: Order) -> str:
     if outcome == PROCESSING:
         waited = ctx.now.since(order.created_at) // 1000
         if not order.extended:
-            saving.change(ctx, order.id, lambda o: decisions.extended(o, ctx.now, saving.clocks(ctx)))
+            saving.change(ctx, order.id, lambda o: _extension(ctx, o))
             return "extended"
         if waited < ctx.settings.processing_release_seconds:
             saving.change(ctx, order.id, lambda o: decisions.postponed(o, ctx.now))
@@ -118,12 +116,20 @@ def _expire(ctx: Context, order: Order) -> str:
     return "postponed" if after.state == "pending_payment" else "expired"
 
 
-def _expiry(ctx: Context, order: Order, asked: Collection[str]) -> Change | None:
+def _extension(ctx: Context, order: Order) -> Change | None:
+    """None for an order that moved on meanwhile: paid, ended, or extended by a sweep beside this one."""
+    if order.state != "pending_payment" or order.extended:
+        return None
+    return decisions.extended(order, ctx.now, saving.clocks(ctx))
+
+
+def _expiry(ctx: Context, order: Order, asked: set[str]) -> Change | None:
+    """The end of the hold, once the provider was `asked` to end every intent. One that was opened in its last moment,
+    and noted since then, is to be ended first: the sweep comes again."""
     if order.state != "pending_payment" or order.deadline > ctx.now:
         return None
     if any(attempt.intent_id not in asked for attempt in order.living_attempts):
-        # Begun in the last moment of the hold and written down since: the next sweep ends it first.
-        return None
+        return decisions.postponed(order, ctx.now)
     return decisions.expired(order, ctx.now)
 
 

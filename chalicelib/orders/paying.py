@@ -143,23 +143,25 @@ def _note(ctx: Context, order: Order, charge_id: str, attempt: Attempt) -> Order
             return saving.write(ctx, order, decisions.attempt_opened(order, charge_id, attempt, ctx.now))
         except Changed:
             moved = tables.order(order.id)
-            if moved is None or decisions.adopted(moved, attempt) is None or not _is_open(moved, charge_id):
+            if moved is None or not _may_note(moved, charge_id, decisions.adopted(moved, attempt)):
                 raise
             order = moved
     raise Unavailable(retry_after_seconds=1)
 
 
-def _is_open(order: Order, charge_id: str) -> bool:
-    return any(charge.id == charge_id and charge.state == "open" for charge in order.charges)
+def _may_note(order: Order, charge_id: str, early: Attempt | None) -> bool:
+    """Nobody is shown how to pay what cannot be paid any more; money that was faster may be told of."""
+    open_still = any(charge.id == charge_id and charge.state == "open" for charge in order.charges)
+    return early is not None and (open_still or early.state == SUCCEEDED)
 
 
 def _let_go(ctx: Context, order_id: str, lost: list[Attempt]) -> None:
-    """Ends intents that were made and never noted, once another attempt has their place; one whose place is free stays,
-    because the next try makes the same one again."""
+    """Ends intents that were made and shown to nobody, once another attempt has their place; one whose place is free
+    stays, because the next try makes the same one again."""
     order = tables.order(order_id)
     if order is None:
         return
-    # One without a key stands there by the provider's word alone: nobody was shown it.
+    # What a fact has taken down is in the row without a key.
     noted = {attempt.intent_id for charge in order.charges for attempt in charge.attempts if attempt.key}
     places = max((len(charge.attempts) for charge in order.charges if charge.state == "open"), default=MAX_ATTEMPTS)
     for attempt in lost:

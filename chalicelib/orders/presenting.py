@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 def names_for(ctx: Context, orders: Sequence[Order]) -> dict[str, Names]:
     """The names that each order shows, by order id. Offer versions never change, so the catalogue keeps them warm."""
-    pages = {shop_id: catalog.whole_page(ctx, shop_id) for shop_id in {order.shop_id for order in orders}}
+    pages = {shop_id: catalog.whole_page(ctx, shop_id) for shop_id in dict.fromkeys(order.shop_id for order in orders)}
     found: dict[str, Names] = {}
     for order in orders:
         page = pages[order.shop_id]

@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 
 from pynamodb.attributes import Attribute, UnicodeAttribute
 from pynamodb.connection import Connection, TableConnection
-from pynamodb.constants import NUMBER, NUMBER_SET, STRING
+from pynamodb.connection.base import MetaTable
+from pynamodb.constants import ATTR_DEFINITIONS, GLOBAL_SECONDARY_INDEXES, NUMBER, NUMBER_SET, STRING
 from pynamodb.models import Model
 
 from chalicelib.runtime import aws, meter
@@ -165,10 +166,17 @@ class Row(Model):
             table: TableConnection = super()._get_connection()
             shared = connection()
             with _lock:
-                meta = table.connection._tables[cls.Meta.table_name]
-                shared._tables.setdefault(cls.Meta.table_name, meta)
+                _learn(shared, table.connection._tables[cls.Meta.table_name])
                 table.connection = shared
         return super()._get_connection()
+
+
+def _learn(shared: Connection, meta: MetaTable) -> None:
+    """What one class of rows knows of its table, added to what others of the same table have told: one of them may have
+    indexes that another has not, and nobody knows which of them a process meets first."""
+    known = shared._tables.setdefault(meta.table_name, meta)
+    for part in (GLOBAL_SECONDARY_INDEXES, ATTR_DEFINITIONS):
+        known.data[part] = [*known.data[part], *(one for one in meta.data[part] if one not in known.data[part])]
 
 
 def query_all(row: type[Row], pk: str, condition: Any = None, *, consistent: bool = True) -> list[Any]:

@@ -164,8 +164,9 @@ def _rest(row: OutboxRow) -> None:
     log.error("news could not be handled", news=row.sk, event=row.data["event"])
     tx = Transaction()
     tx.put(OutboxRow(REST, row.sk, data=row.data, sends=row.sends))
-    tx.delete(OutboxRow(row.pk, row.sk))
-    tx.commit()
+    tx.delete(OutboxRow(row.pk, row.sk), OutboxRow.pk.exists(), lambda _: None)
+    with suppress(AlreadyDone):  # its consumer has handled it after all
+        tx.commit()
 
 
 def oldest() -> tuple[str, Instant] | None:

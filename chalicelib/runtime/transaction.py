@@ -105,7 +105,7 @@ class Transaction:
         if self._operations:
             token = str(uuid.uuid4())
             for attempt in range(_TRIES):
-                if self._try(token):
+                if self._try(token, again=attempt > 0):
                     break
                 # Full jitter: losers of a conflict must not meet again.
                 time.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311  # not a secret
@@ -114,8 +114,8 @@ class Transaction:
         for act in self._after:
             act()
 
-    def _try(self, token: str) -> bool:
-        """True when written, False when contention asks for another try."""
+    def _try(self, token: str, *, again: bool) -> bool:
+        """True when written, False when contention asks for another try. `again`: it may have been sent before."""
         try:
             if len(self._operations) == 1 and self._operations[0].kind != "ConditionCheck":
                 single = self._operations[0]
@@ -129,6 +129,9 @@ class Transaction:
             if code == "TransactionCanceledException":
                 return self._cancelled(answer.get("CancellationReasons") or [])
             if code == "ConditionalCheckFailedException":
+                again = again or answer["ResponseMetadata"].get("RetryAttempts", 0) > 0
+                if again and _stands(self._operations[0], answer.get("Item")):
+                    return True
                 self._refuse(self._operations[0], answer.get("Item"))
             if code in _BUSY:
                 return False
@@ -152,6 +155,11 @@ class Transaction:
         if meaning is None:
             raise RuntimeError(f"a condition without a meaning failed on {operation.arguments.get('TableName')}")
         raise AlreadyDone
+
+
+def _stands(operation: _Operation, old: OldItem) -> bool:
+    """Is what refused a put that very put? Its answer was lost, and it was sent once more and met itself."""
+    return operation.kind == "Put" and old == operation.arguments["Item"]
 
 
 def _operators(expression: str) -> int:

@@ -165,7 +165,7 @@ def _settle_merchant(standings: Standings, merchant_id: str, noted: list[tuple[A
         waiting += len(left) + (newest.waiting_count if newest else 0)
         if newest and not left and not newest.waiting_count and ctx.now.since(newest.period_end) > IDLE_MS:
             idle.append(account)
-    for currency in {account.currency for account, _ in noted}:
+    for currency in sorted({account.currency for account, _ in noted}):
         ledger.roll_pending(merchant_id, currency, ctx.now)
     tables.forget(idle)
     return statements, waiting

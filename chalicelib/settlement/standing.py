@@ -30,7 +30,10 @@ class Standings:
 
     def of(self, entries: Iterable[Entry], as_of: Instant) -> dict[str, Standing]:
         """The standing at an instant of each order that these entries belong to."""
-        return {order_id: self._of_order(order_id, as_of) for order_id in {entry.business_id for entry in entries}}
+        return {
+            order_id: self._of_order(order_id, as_of)
+            for order_id in dict.fromkeys(entry.business_id for entry in entries)
+        }
 
     def _of_order(self, order_id: str, as_of: Instant) -> Standing:
         entries = [entry for entry in ledger.entries_of(order_id) if entry.at < as_of]

@@ -32,7 +32,7 @@ from tests.invariants import (
     settlement,
     states,
 )
-from tests.invariants.reading import Book, Scan, Seen, Sent, read
+from tests.invariants.reading import Book, Raw, Scan, Seen, Sent, read
 
 Check = Callable[[Seen], list[str]]
 
@@ -62,9 +62,17 @@ def faults(seen: Seen, checks: Iterable[Check]) -> list[str]:
     return [f"{check.__name__}: {fault}" for check in checks for fault in check(seen)]
 
 
-def broken(shops: Collection[str] | None = None, *, at_rest: bool = False, also: Iterable[Check] = ()) -> list[str]:
-    """`faults` of a fresh reading: what always holds, what holds `at_rest`, and whatever else is asked for."""
-    return faults(read(shops=shops), (*ALWAYS, *(AT_REST if at_rest else ()), *also))
+def broken(
+    shops: Collection[str] | None = None,
+    *,
+    at_rest: bool = False,
+    also: Iterable[Check] = (),
+    without: Collection[Check] = (),
+) -> list[str]:
+    """`faults` of a fresh reading: what always holds, what holds `at_rest`, and whatever else is asked for; `without`
+    what a test has made impossible."""
+    checks = (*ALWAYS, *(AT_REST if at_rest else ()), *also)
+    return faults(read(shops=shops), (check for check in checks if check not in without))
 
 
 def changed(before: Seen, after: Seen) -> list[str]:
@@ -83,6 +91,7 @@ __all__ = [
     "HONEST",
     "Book",
     "Check",
+    "Raw",
     "Scan",
     "Seen",
     "Sent",

@@ -29,6 +29,26 @@ def one_attempt_pays_a_charge(seen: Seen) -> list[str]:
     return faults
 
 
+def no_money_is_imagined(seen: Seen) -> list[str]:
+    """money 12: what an order takes for paid or given back is so at the provider, which knew it first."""
+    came = {str(one["id"]): int(one["amount_received"]) for one in seen.intents if one["status"] == "succeeded"}
+    went = {str(one["id"]): int(one["amount"]) for one in seen.refunds if one["status"] != "pending"}
+    faults = []
+    for order in seen.orders.values():
+        faults += [
+            f"{order.id}: {a.received_minor} by {a.intent_id}, at the provider {came.get(a.intent_id, 'nothing')}"
+            for charge in order.charges
+            for a in charge.attempts
+            if a.state == "succeeded" and a.received_minor != came.get(a.intent_id)
+        ]
+        faults += [
+            f"{order.id}: {one.amount_minor} went by {one.provider_id}, at the provider {went.get(one.provider_id)}"
+            for one in order.refunds
+            if one.state == "succeeded" and one.amount_minor != went.get(one.provider_id)
+        ]
+    return faults
+
+
 def provider_lines_are_booked_once(seen: Seen) -> list[str]:
     """money 10: no charge and no refund of the provider's moves our account there twice, in any order's books."""
     moves: dict[tuple[str, str], list[str]] = defaultdict(list)
@@ -180,7 +200,7 @@ def one_intent_per_attempt(seen: Seen) -> list[str]:
     return [f"{attempt} is {count} intents at the provider" for attempt, count in made.items() if count > 1]
 
 
-ALWAYS = (one_attempt_pays_a_charge, provider_lines_are_booked_once, fees_are_booked_once)
+ALWAYS = (one_attempt_pays_a_charge, no_money_is_imagined, provider_lines_are_booked_once, fees_are_booked_once)
 AT_REST = (
     money_at_the_provider_is_known,
     paid_or_refunded,

@@ -236,7 +236,7 @@ def _of_shops(tables: dict[str, list[Raw]], shops: set[str]) -> dict[str, list[R
         _name(HeaderRow): statement,
         _name(RunRow): lambda item: _text(item, "o") in orders,
         _name(OutboxRow): lambda item: json.loads(_text(item, "d"))["data"].get("order_id", "") in orders,
-        _name(ReceiptRow): lambda item: _text(item, "sk").split(":")[1:2] and _text(item, "sk").split(":")[1] in orders,
+        _name(ReceiptRow): lambda item: bool(orders.intersection(_text(item, "sk").split(":"))),
         _name(InboxRow): lambda item: _text(item, "sk") != "orphan",
     }
     found = {

@@ -26,9 +26,9 @@ def refunds_within_what_came(seen: Seen) -> list[str]:
         ]
     theirs = {str(intent["id"]): int(intent["amount_received"]) for intent in seen.intents}
     back: Counter[str] = Counter()
-    for refund in seen.refunds:
-        if refund["status"] not in OVER:
-            back[str(refund["payment_intent"])] += int(refund["amount"])
+    for sent in seen.refunds:
+        if sent["status"] not in OVER:
+            back[str(sent["payment_intent"])] += int(sent["amount"])
     return faults + [
         f"{intent}: the provider sends back {amount} of {theirs[intent]}"
         for intent, amount in back.items()

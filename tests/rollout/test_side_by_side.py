@@ -28,6 +28,7 @@ from tests.builders import orders as build
 from tests.builders.identity import Person
 from tests.builders.orders import Visit, expect
 from tests.client import Client
+from tests.invariants import ledger
 from tests.rollout.releases import Release, checked_out, previous_commit
 
 pytestmark = pytest.mark.usefixtures("alone")
@@ -201,7 +202,9 @@ def test_both_releases_carry_one_journey_and_the_previous_one_goes_on_alone(old:
     rolled_back(old, salon, customer, [first, second, third, fourth, late], fourth)
     assert expect(old.person(customer).client.get(f"/v1/orders/{late.id}"), 200)["state"] == "cancelled"
     assert unpaid["attempt_id"]
-    assert invariants.broken({salon.shop.id}, at_rest=True) == []
+    # The release before does not count the entries behind a balance: `linli rebuild` does it afterwards.
+    counted = (ledger.balances_are_rebuilt,)
+    assert invariants.broken({salon.shop.id}, at_rest=True, without=counted) == []
 
 
 def signed_in(old: Side, new: Side) -> Person:

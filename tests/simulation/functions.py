@@ -172,8 +172,8 @@ class Functions:
         accepted = self._hand_over(attempt)
         self._posted.discard(attempt.delivery.id)
         self._provider.webhook_sent(attempt, accepted=accepted)
-        if not accepted:
-            self.post()
+        # What comes next was hidden behind this one, which was due already.
+        self.post()
 
     def _hand_over(self, attempt: Attempt) -> bool:
         # Signed when it leaves, as each try of the provider is.

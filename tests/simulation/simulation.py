@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from tests.simulation import environment  # isort: skip  # before anything of the product
@@ -65,12 +65,13 @@ class World:
         assert self.run is not None
         return self.run
 
-    def begin(self, plan: Plan) -> Run:
-        """A new run in empty tables."""
+    def begin(self, plan: Plan, *, empty: bool = True) -> Run:
+        """A new run, in empty tables or in those that the run before it leaves."""
         self._chance.begin(f"{plan.journey}/{plan.seed}")
         forget()
         Phones.received.clear()
-        self.store.begin()
+        if empty:
+            self.store.begin()
         self.run = Run(plan, self.store)
         return self.run
 
@@ -98,8 +99,17 @@ def forget() -> None:
 
     for known in (catalog._versions, catalog._places, search._cities, search._notes, rate._leases, resources._urls):
         known.clear()
+    dynamo.connection()._tables.clear()
+    for row in _rows(dynamo.Row):
+        row._connection = None
     for client in (dynamo.client(), resources.sqs()):
         client._quota = type(client._quota)()
+
+
+def _rows(row: type[dynamo.Row]) -> Iterator[type[dynamo.Row]]:
+    for kind in row.__subclasses__():
+        yield kind
+        yield from _rows(kind)
 
 
 class Run:

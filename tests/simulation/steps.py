@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+from pynamodb.exceptions import PynamoDBException
+
+from chalicelib.kernel.errors import Problem
 from chalicelib.kernel.instant import Instant
-from chalicelib.reconciliation.model import provider_day
+from chalicelib.orders import tables
+from chalicelib.reconciliation.model import day_start, provider_day
 from chalicelib.runtime import jobs
 from tests.builders import identity
+from tests.builders.orders import stray_intent
 from tests.builders.salons import Salon
 from tests.simulation.apps import App, GaveUp
 from tests.simulation.simulation import BEGIN, Run
@@ -99,6 +106,19 @@ def books_and_pays(app: App, salon: Salon, hours: float = STARTS_AFTER_HOURS, th
     return str(order["id"]) if pays_for(app, order["id"], think=think) else None
 
 
+def forgotten_attempt(run: Run, order_id: str, ordinal: int = 7) -> str | None:
+    """What a function leaves that dies between the provider's answer and its own write: an intent that no row of ours
+    knows, and somebody who can pay it all the same. The id of its attempt."""
+
+    def made() -> str | None:
+        order = tables.order(order_id)
+        return stray_intent(order, ordinal) if order is not None and order.charges else None
+
+    with suppress(Problem, PynamoDBException, ClientError, BotoCoreError):
+        return run.functions.invoke(made)
+    return None
+
+
 def looks(app: App, order_id: str) -> dict[str, Any]:
     """The order, as its customer's app shows it; empty when it cannot."""
     reply = app.get(f"/v1/orders/{order_id}")
@@ -171,8 +191,10 @@ DAY_MS = 86_400_000
 
 def has_run_before() -> None:
     """The nights' schedules ran last night and found nothing: a system that begins looks two months back."""
-    jobs.save_cursor("reconcile", {"day": provider_day(BEGIN.plus(days=-1)).isoformat(), "until": BEGIN.ms})
-    jobs.save_cursor("settle", {"until": BEGIN.ms})
+    yesterday = provider_day(BEGIN.plus(days=-1))
+    # A day back, as a night leaves it: clocks differ, and indexes trail.
+    jobs.save_cursor("reconcile", {"day": yesterday.isoformat(), "until": day_start(yesterday).ms})
+    jobs.save_cursor("settle", {"until": day_start(yesterday).ms})
 
 
 def undisturbed(run: Run) -> None:

@@ -80,7 +80,7 @@ def test_an_attempt_of_the_last_moment_is_ended_at_the_provider_before_its_hold(
     with world.before_the_answer_to("POST", "/cancel", opens_another):
         world.run_schedule("sweep")
     assert len(visit.stored().living_attempts) == 1
-    build.sweep()
+    build.sweep(minutes=1)
     assert visit.read()["state"] == "cancelled"
     assert {one["status"] for one in world.book("payment_intent") if one["metadata"]["order_id"] == visit.id} == {
         "canceled"

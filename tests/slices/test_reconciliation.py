@@ -118,6 +118,26 @@ def test_a_refund_is_matched_by_its_own_line() -> None:
     assert about(visit.id) == []
 
 
+@pytest.mark.parametrize(("method", "lines"), [("alipay", 1), ("card", 11)])
+def test_a_refund_that_fails_again_and_again_is_no_difference(method: str, lines: int) -> None:
+    """A wallet's never happened, and its lines annul each other; a card's is booked, and booked back, each time."""
+    visit = build.booked()
+    visit.pay("refund_fails", method)
+    visit.cancel()
+    world.settle_down()
+    for _ in range(8):
+        build.sweep(minutes=2)
+    assert [state for _, _, state in visit.refunds()] == ["failed" if method == "alipay" else "returned"]
+    for hours in (0, 3):
+        world.advance(hours=hours)
+        service.reconcile(context())
+    assert about(visit.id) == []
+    assert len(ledger.lines_of(visit.id)) == lines
+    run = tables.run("stripe", model.provider_day(world.now()))
+    assert run is not None
+    assert run.balanced, run.balance
+
+
 def test_a_line_that_the_provider_loses_is_missing_there_and_repaired_when_it_is_back() -> None:
     """Young it is in flight, old it is a difference, found once; with the line back it turns repaired."""
     visit = build.booked()

@@ -18,18 +18,21 @@ def begin(run: Run) -> None:
     salon = run.salon(staff=1)
     choose = run.baton.choose
     payer, next_buyer = steps.newcomer(run), steps.newcomer(run)
-    steps.acts(run, "payer", lambda: _pays_at_the_end(payer, salon))
-    steps.acts(run, "next buyer", lambda: _wants_the_place(next_buyer, salon), choose.randint(600, 1500))
+    away = choose.random() < 0.6
+    steps.acts(run, "payer", lambda: _pays_at_the_end(payer, salon, away=away))
     if choose.random() < 0.6:
-        steps.provider_is_away(run, choose.randint(300, 900), choose.randint(300, 1500))
+        steps.acts(run, "next buyer", lambda: _wants_the_place(next_buyer, salon), choose.randint(600, 1500))
+    if away:
+        # Longer than we wait for a provider that says nothing, or not quite.
+        steps.provider_is_away(run, choose.randint(500, 900), choose.randint(300, 1500))
     run.ticks("sweep", "relay_outbox")
 
 
 def check(run: Run) -> list[str]:
-    return promises.broken(run)
+    return promises.broken(run, provider_was_away=True)
 
 
-def _pays_at_the_end(app: App, salon: Salon) -> None:
+def _pays_at_the_end(app: App, salon: Salon, *, away: bool) -> None:
     run = app.run
     order = steps.books(app, salon)
     if order is None:
@@ -39,8 +42,9 @@ def _pays_at_the_end(app: App, salon: Salon) -> None:
     attempt = steps.opens_payment(app, order["id"], run.baton.choose.choice(steps.METHODS))
     if attempt is None:
         return
-    run.waits_until(ends.plus(seconds=run.baton.choose.choice((-120, -20, -3, -1, 0, 1, 5, 45, 70, 200))))
-    how = steps.one_of(run, ("succeed", 3), ("lose", 3), ("late", 2), ("delay", 4))
+    moments = (-120, 60, 290, 310, 400) if away else (-120, -20, -3, -1, 0, 1, 5, 45, 70)
+    run.waits_until(ends.plus(seconds=run.baton.choose.choice(moments)))
+    how = steps.one_of(run, ("succeed", 3), ("lose", 3), ("late", 3), ("delay", 2 if away else 4))
     app.pays(attempt, how, run.baton.choose.choice((1, 30, 300, 1_000, 2_500)))
     run.waits_about(60)
     steps.looks(app, order["id"])

@@ -6,6 +6,12 @@ second run at once; lines younger than the provider's lag; a refund that bounces
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+from botocore.exceptions import BotoCoreError, ClientError
+from pynamodb.exceptions import PynamoDBException
+
+from chalicelib.providers.ports import ProviderUnavailable
 from chalicelib.reconciliation import service, tables
 from chalicelib.reconciliation.model import DIFFERENCE
 from chalicelib.runtime.entry import system_context
@@ -63,10 +69,6 @@ def _nights(run: Run) -> None:
 
 
 def _by_hand(run: Run) -> None:
-    """`linli reconcile`, which takes no lease."""
-    from chalicelib.providers.ports import ProviderUnavailable
-
-    try:
+    """`linli reconcile`, which takes no lease; when the provider or a table does not answer, its operator sees it."""
+    with suppress(ProviderUnavailable, PynamoDBException, ClientError, BotoCoreError):
         run.functions.invoke(lambda: service.reconcile(system_context()))
-    except ProviderUnavailable:
-        return

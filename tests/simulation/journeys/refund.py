@@ -1,5 +1,7 @@
 """Money goes back: all of it or what the policy leaves, at once or slowly, refused, bounced, and asked for again.
 
+Somebody pays twice, by an attempt that we have forgotten.
+
 Races: the refund's queue message against the sweep and against the provider's webhook; a slow refund against a second
 one of the same order; a bank that gives back what the provider had reported as done; tries up to the last.
 """
@@ -26,7 +28,8 @@ def begin(run: Run) -> None:
 
 
 def rest(run: Run) -> None:
-    run.comes_to_rest((2, 3, 16, 17, 40, 200, 400, 2, 20))
+    # Five tries of two hours each, and the provider is asked about each once an hour.
+    run.comes_to_rest((2, 3, 16, 40, 100, *(190,) * 8))
 
 
 def check(run: Run) -> list[str]:
@@ -45,6 +48,8 @@ def _pays_and_cancels(app: App, salon: Salon) -> None:
     how = steps.one_of(run, ("succeed", 4), ("refund_fails", 4), ("wrong_amount", 1))
     if not steps.pays_for(app, order["id"], how, think=10):
         return
+    if run.baton.choose.random() < 0.3:
+        steps.acts(run, "second wallet", lambda: _pays_again(app, order["id"]), run.baton.choose.randint(0, 90))
     run.waits_about(40)
     if run.baton.choose.random() < 0.3:
         staff = steps.staff_of(run, salon)
@@ -52,3 +57,10 @@ def _pays_and_cancels(app: App, salon: Salon) -> None:
     steps.cancels(app, order["id"])
     run.waits_about(120)
     steps.looks(app, order["id"])
+
+
+def _pays_again(app: App, order_id: str) -> None:
+    attempt = steps.forgotten_attempt(app.run, order_id)
+    if attempt is not None:
+        app.run.waits_about(10)
+        app.pays(attempt, steps.one_of(app.run, ("succeed", 2), ("refund_fails", 1)))
