@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/python
 SOURCES := app.py chalicelib infra bench tests
 
 .DEFAULT_GOAL := help
-.PHONY: help start demo test mutants test-cloud check bench openapi package deploy releases secrets constraints clean \
+.PHONY: help start demo test mutants test-cloud simulate check bench openapi package deploy releases secrets constraints clean \
 	installed installed-dev
 
 help: ## Show this list
@@ -28,6 +28,10 @@ mutants: installed-dev ## Plant mistakes into copies of the product, one at a ti
 
 test-cloud: installed-dev ## Deploy the built packages to MiniStack with IAM enforced, and play the story there
 	@$(RUN) -m pytest tests/cloud
+
+simulate: installed-dev ## Simulate SEEDS=1000 runs and each fault (JOURNEY, WORKERS), or play one again (PLAN, SHRINK=1)
+	@$(RUN) -m tests.simulation $(if $(PLAN),$(if $(SHRINK),--shrink,--replay) '$(PLAN)',--seeds '$(or $(SEEDS),1000)') \
+		$(addprefix --journey ,$(JOURNEY)) $(if $(WORKERS),--workers '$(WORKERS)') $(ARGS)
 
 check: installed-dev ## Lint, formatting, types, and which module may import which
 	@$(RUN) -m ruff check $(SOURCES)

@@ -63,6 +63,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for outcome in ("passed", "failed"):
         for report in terminalreporter.stats.get(outcome, []):
             if report.when == "call":
+                for name, said in report.user_properties:
+                    if name == "told":
+                        terminalreporter.write_line(str(said))
                 folder = "/".join(report.nodeid.split("::")[0].split("/")[1:-1])
                 ran.setdefault(folder, []).append(report.duration)
     for folder, seconds in sorted(ran.items()):

@@ -184,3 +184,15 @@ def test_two_sweeps_at_once_do_everything_once() -> None:
     at_once([partial(handlers._due, ctx)] * 4)
     assert {visit.read()["state"] for visit in visits} == {"cancelled"}
     assert all(visit.events().count("expired") == 1 for visit in visits)
+
+
+def test_sweeps_at_once_extend_a_hold_once() -> None:
+    """Money is under way at the end of the hold: however many look, it gets one extension."""
+    visit = build.booked()
+    world.payer_does(attempt_of(visit), "delay", seconds=86_400)
+    world.settle_down()
+    before = visit.stored().deadline
+    world.advance(minutes=15)
+    at_once([partial(sweep_orders, visit)] * 8)
+    assert visit.events().count("hold_extended") == 1
+    assert visit.stored().deadline == before.plus(minutes=15)

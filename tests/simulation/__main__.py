@@ -18,7 +18,7 @@ from bench.harness import Bar, progress
 from tests.simulation import campaign, journeys, report, shrink
 from tests.simulation.campaign import Tally
 from tests.simulation.plan import Plan
-from tests.simulation.workers import Worker
+from tests.simulation.workers import NotStarted, Worker
 
 ALIKE = 3
 _PLAIN_EVERY_SECONDS = 30.0
@@ -34,6 +34,9 @@ def main(arguments: Sequence[str]) -> int:
         return _campaign(asked)
     except KeyboardInterrupt:
         return 130
+    except NotStarted:
+        print("simulation: a worker did not start", file=sys.stderr)
+        return 1
 
 
 def _campaign(asked: argparse.Namespace) -> int:

@@ -40,6 +40,7 @@ os.environ.update(
     LINLI_RATE_ADDRESS_MINUTE="1000000",
     LINLI_RATE_ACCOUNT_MINUTE="1000000",
     LINLI_LOG_LEVEL="CRITICAL",
+    TOKIO_WORKER_THREADS="1",  # of the engine, which is asked one thing at a time
 )
 for inherited in ("LINLI_CLOCK_FILE", "LINLI_SURFACE", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SQS"):
     os.environ.pop(inherited, None)

@@ -1,6 +1,6 @@
-"""`python -m tests.simulation.probes`: looks at what the platform does with functions that fail, in a process of its own,
-because a simulated world and the world of the tests cannot stand in one. Prints one JSON object; `test_functions.py`
-says what it must be.
+"""`python -m tests.simulation.probes`: looks at what the platform does with functions that fail. It is a process of
+its own, because a simulated world and the world of the tests cannot stand in one. Prints one JSON object;
+`test_functions.py` says what it must be.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from tests.simulation.simulation import Run, World
-from tests.simulation import runner  # isort: skip  # after its environment
+from tests.simulation import environment  # noqa: F401  # isort: skip  # before anything of the product
 
 from chalicelib.runtime import resources
-from tests.simulation import steps
+from tests.simulation import runner, steps
 from tests.simulation.phones import Phones
 from tests.simulation.plan import Plan
+from tests.simulation.simulation import Run, World
 from tests.simulation.wire import Crash
 
 _QUEUE = resources.NOTIFY

@@ -14,7 +14,6 @@ from tests.simulation.phones import Phones
 from tests.simulation.plan import Plan
 from tests.simulation.simulation import World
 
-
 AT_THE_END = (*invariants.AT_REST, *invariants.AFTER_A_SWEEP, *invariants.FAITHFUL)
 """What every journey comes to, since it ends with sweeps. `ALSO` of a journey are checks that hold at its own end,
 `EXCEPT` those that do not hold there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from itertools import pairwise
 
 import pytest
 
@@ -27,7 +28,7 @@ def test_one_runs_at_a_time() -> None:
     for name in "abc":
         baton.spawn(name, lambda name=name: work(name))  # type: ignore[misc]  # bound now
     baton.run()
-    turns = sum(one != two for one, two in zip(order, order[1:], strict=False))
+    turns = sum(one != two for one, two in pairwise(order))
     assert len(order) == 60
     assert turns > 15
 

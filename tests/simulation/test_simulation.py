@@ -45,12 +45,12 @@ def _figures(told: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 
 def test_nothing_is_lost_oversold_or_paid_twice() -> None:
     """Every journey by chance, and with one fault at some of its calls: all invariants hold, and much went wrong."""
-    told = _told("--seeds", "30", "--every", "24", "--workers", "2")
+    told = _told("--seeds", "24", "--every", "36", "--workers", "2")
     figures = _figures(told)
     assert told.returncode == 0, told.stdout
     assert figures["failures"] == 0
-    assert figures["seeds"] == 30
-    assert figures["exhaustive"] > 2 * len(journeys.names())
+    assert figures["seeds"] == 24
+    assert figures["exhaustive"] > 3 * len(journeys.names())
     assert min(figures[name] for name in ("orders", "crashes", "duplicates", "reorders")) > 30
     assert figures["faults"].keys() == set(plan.CALL_FAULTS + plan.MESSAGE_FAULTS)
     assert all(f"\n{name} " in told.stdout for name in journeys.names())
@@ -112,10 +112,14 @@ def test_what_was_broken_once_holds() -> None:
     assert failed == []
 
 
+def _listed(columns: str) -> list[str]:
+    command = ["ps", "-A", "-o", columns]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
 def _alive(group: int) -> list[str]:
     """Processes of a group that still run."""
-    listed = subprocess.run(["ps", "-A", "-o", "pgid=,stat=,args="], capture_output=True, text=True, check=True).stdout
-    rows = [line.split(None, 2) for line in listed.splitlines()]
+    rows = [line.split(None, 2) for line in _listed("pgid=,stat=,args=")]
     return [row[2] for row in rows if int(row[0]) == group and not row[1].startswith("Z")]
 
 
@@ -155,7 +159,7 @@ def test_an_interrupted_campaign_leaves_nothing(how: signal.Signals) -> None:
         workers = _children(campaign.pid)
         time.sleep(1)
         campaign.send_signal(how)
-        said, _ = campaign.communicate(timeout=20)
+        said, _ = campaign.communicate(timeout=60)
     finally:
         with contextlib.suppress(ProcessLookupError):
             campaign.kill()
@@ -169,10 +173,10 @@ def test_an_interrupted_campaign_leaves_nothing(how: signal.Signals) -> None:
 
 def _children(parent: int) -> list[int]:
     """The process groups of both workers, once their engines run."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-        found = [int(line.split()[0]) for line in listed.splitlines() if int(line.split()[1]) == parent]
+        rows = [line.split() for line in _listed("pid=,ppid=")]
+        found = [int(pid) for pid, ppid in rows if int(ppid) == parent]
         if len(found) == 2 and all(len(_alive(one)) >= 2 for one in found):
             return found
         time.sleep(0.1)

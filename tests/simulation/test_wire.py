@@ -115,7 +115,7 @@ def test_a_crash_after_leaves_what_it_did(store: Store) -> None:
 
 
 def test_a_lost_answer_is_asked_for_again(store: Store) -> None:
-    """The client sends the same bytes again by itself. So a bare ADD counts twice, which is why none stands in money."""
+    """The client sends the same bytes again by itself. So a bare ADD counts twice: none may stand in money."""
     line = Line(store, "lost_after@0")
     line.plays(lambda: line.adds("counter"))
     assert line.stands() == {"counter": 2}
@@ -148,7 +148,7 @@ def test_a_lost_request_is_sent_again(store: Store) -> None:
     ],
 )
 def test_the_service_refuses_as_it_does(store: Store, fault: str, calls: int, code: str) -> None:
-    """Throttling and 500 pass with the client's next try; a conflict is for the product to decide. Nothing was applied."""
+    """Throttling and 500 pass with the client's next try; a conflict is for the product to decide."""
     line = Line(store, fault)
     codes: list[str] = []
 

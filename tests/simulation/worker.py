@@ -18,6 +18,8 @@ from tests.simulation.plan import Plan
 from tests.simulation.shape import kind
 from tests.simulation.simulation import World
 
+READY = "ready\n"  # what it says first
+
 
 def main() -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -25,6 +27,8 @@ def main() -> None:
     wanted: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     world = World()
     threading.Thread(target=_listen, args=(wanted, world), daemon=True).start()
+    answers.write(READY)
+    answers.flush()
     while True:
         asked = wanted.get()
         lines: list[str] | None = [] if asked["trace"] else None

@@ -22,6 +22,10 @@ RUN_SECONDS = 120.0  # of wall time for one run; more, and it stands still
 _ENDS_SECONDS = 5.0
 
 
+class NotStarted(Exception):
+    """A worker ended before it could play anything; it has said why on standard error."""
+
+
 @dataclass(frozen=True)
 class Played:
     """What a worker tells of one run, see `runner.Outcome`. If asked for: the trace in `lines`, and in `reach` the kind
@@ -50,6 +54,7 @@ class Worker:
         self._process: subprocess.Popen[str] | None = None
 
     def play(self, plan: Plan, *, trace: bool = False, shape: bool = False) -> Played:
+        """Raises NotStarted."""
         process = self._begun()
         late = threading.Timer(RUN_SECONDS, self.end)
         late.start()
@@ -93,6 +98,10 @@ class Worker:
                 text=True,
                 start_new_session=True,  # a group of its own: it ends as one, and Ctrl-C does not reach it
             )
+            assert self._process.stdout is not None
+            if not self._process.stdout.readline():
+                self.end()
+                raise NotStarted
         return self._process
 
 
@@ -113,7 +122,7 @@ class Crew:
             worker.end()
 
     def play(self, plans: Iterable[Plan], *, shape: bool = False) -> Iterator[Played]:
-        """The outcomes in the order of their plans, whoever played them."""
+        """The outcomes in the order of their plans, whoever played them. Raises NotStarted."""
         waiting = enumerate(plans)
         taken = threading.Lock()
         stopped = threading.Event()

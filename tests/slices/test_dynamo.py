@@ -23,13 +23,15 @@ from pynamodb.attributes import BinaryAttribute, BinarySetAttribute, UnicodeAttr
 from pynamodb.exceptions import DoesNotExist, GetError, PutError, QueryError
 from pynamodb.indexes import GlobalSecondaryIndex, KeysOnlyProjection
 
-from chalicelib.kernel.errors import Conflict, Unavailable
+from chalicelib.identity import service as identity
+from chalicelib.kernel.errors import Conflict, Stale, Unavailable
 from chalicelib.runtime import aws, dynamo
 from chalicelib.runtime.jobs import JobRow
 from chalicelib.runtime.meter import measured
 from chalicelib.runtime.transaction import Transaction
 from infra import declare
 from tests import engine, faulty
+from tests.builders import identity as people
 from tests.faulty import Line
 
 TABLE = JobRow.Meta.table_name
@@ -233,6 +235,18 @@ def test_a_condition_bears_a_lost_answer(line: Line, monkeypatch: pytest.MonkeyP
         again.commit()
     with pytest.raises(Unavailable):
         again.commit()
+
+
+def test_a_profile_whose_change_is_sent_twice_is_changed(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An update that meets itself is told by what stands; another change of the same reading is stale."""
+    seen = identity.account(people.person().account_id)
+    over = dynamo.DynamoDB()
+    monkeypatch.setattr(dynamo, "_client", over)
+    line.faults = ["lose"]
+    assert identity.change_profile(seen, display_name="Once", locale=None).version == seen.version + 1
+    with pytest.raises(Stale):
+        identity.change_profile(seen, display_name="Twice", locale=None)
+    assert identity.account(seen.id).display_name == "Once"
 
 
 @pytest.mark.parametrize("fault", ["busy", "fail", "page", "lose", "spoil", "cut", "words"])

@@ -53,3 +53,12 @@ def test_news_that_nobody_can_handle_leaves_the_sweepers_way() -> None:
     for days in range(1, 20):
         outbox.sweep(news.at.plus(days=days))
     assert rows_of(news.data["order_id"]) == [("rest", outbox.MAX_SENDS)]
+
+
+def test_news_that_was_handled_while_it_was_laid_to_rest_rests_not() -> None:
+    """The sweeper read it for the last time; its consumer was faster than the write."""
+    news = published()
+    row = outbox._row(news)
+    world.run_queues()
+    outbox._rest(row)
+    assert rows_of(news.data["order_id"]) == []

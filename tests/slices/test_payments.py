@@ -11,7 +11,8 @@ from chalicelib import wiring
 from chalicelib.kernel import ids
 from chalicelib.kernel.money import Money
 from chalicelib.orders import tables
-from chalicelib.payments.model import attempt_id
+from chalicelib.payments import service as payments
+from chalicelib.payments.model import Parked, attempt_id
 from chalicelib.payments.tables import InboxRow
 from chalicelib.providers.ports import IntentRequest
 from tests import world
@@ -228,6 +229,13 @@ def test_a_fact_that_nobody_claims_is_tried_for_three_days_and_kept() -> None:
     build.sweep(minutes=3 * 24 * 60)
     assert not parked(event=intent.intent_id)
     assert [row.reason for row in InboxRow.scan(InboxRow.pk.contains(intent.intent_id))]
+
+
+def test_a_parked_fact_that_is_gone_by_its_age_stops_no_sweep() -> None:
+    """The store has taken the row away since the sweep read it; closing it is nothing then."""
+    fact = Parked("stripe", "intent", "pi_gone", "evt_gone", "unknown_order", world.now())
+    payments.close_parked(fact)
+    assert not list(InboxRow.scan(InboxRow.pk.contains("pi_gone")))
 
 
 @pytest.mark.parametrize(("price", "currency"), [(0, "CNY"), (12_800, "USD")])

@@ -9,16 +9,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from tests.simulation import plan as faults
-from tests.simulation.simulation import Run, World
-
 from chalicelib.kernel.errors import Problem
 from chalicelib.runtime import dynamo
 from chalicelib.runtime.context import Context
 from tests.builders import identity
 from tests.client import Reply
+from tests.simulation import plan as faults
 from tests.simulation.interleavings.guards import Watch, conditional
 from tests.simulation.plan import Plan
+from tests.simulation.simulation import Run, World
 from tests.simulation.wire import Answer, Send, Wire
 
 # What goes wrong in a round, at one of its conditional writes. In most rounds nothing: overtaking is enough.
@@ -37,24 +36,20 @@ class Case:
 
     name: str
     play: Callable[[Round], None]
-    weight: float
-    alone: bool
-    windows: bool
-    without: tuple[str, ...]
+    weight: float = 1.0
+    alone: bool = False
+    windows: bool = False
+    without: tuple[str, ...] = ()
     kept: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def says(self) -> str:
-        return (self.play.__doc__ or "").strip()
 
 
 def case(
     *, weight: float = 1.0, alone: bool = False, windows: bool = False, without: tuple[str, ...] = ()
 ) -> Callable[[Callable[[Round], None]], Callable[[Round], None]]:
     """Makes a function a case. `weight`: how many times as many seeds as usual. `alone`: each of its rounds begins in
-    empty tables, because its workers look at all there is; others share the tables, as tenants do. `windows`: faults may
-    strike the windows of rate limits, through which every request comes, as well. `without`: invariants that do not
-    hold of what the case prepares."""
+    empty tables, because its workers look at all there is; others share the tables, as tenants do. `windows`: faults
+    may strike the windows of rate limits, through which every request comes, as well. `without`: invariants that do
+    not hold of what the case prepares."""
 
     def noted(play: Callable[[Round], None]) -> Callable[[Round], None]:
         CASES[play.__name__] = Case(play.__name__, play, weight, alone, windows, without)
@@ -146,9 +141,9 @@ class Round:
 
     def erase(self, table: str, pk: str, sk: str) -> dict[str, Any]:
         """Takes a row away, as a restore to an earlier instant does with what came later. Returns what it was."""
-        found = [one for one in self.run.store.scan(dynamo.table_name(table)) if (one["pk"]["S"], one["sk"]["S"]) == (pk, sk)]
+        rows = {(one["pk"]["S"], one["sk"]["S"]): one for one in self.run.store.scan(dynamo.table_name(table))}
         self.raw("DeleteItem", table, Key={"pk": {"S": pk}, "sk": {"S": sk}})
-        return found[0] if found else {}
+        return rows.get((pk, sk), {})
 
     def race(self, *acts: Act) -> list[Any]:
         """What each of the workers got: a value, or the problem it was told. Whatever else is raised is a failure."""

@@ -24,6 +24,14 @@ _PRODUCT = ROOT / "chalicelib"
 _PASSING = {_PRODUCT / "runtime" / name for name in ("transaction.py", "dynamo.py", "aws.py")}
 _SINGLE = {"PutItem": "Put", "UpdateItem": "Update", "DeleteItem": "Delete"}
 PASSED, REFUSED = "passed", "refused"
+# Guards that no two workers of the product can make each other fail at, by who asks and how.
+EXPLAINED = {
+    ("identity/tables.add_account", "Put"): "a new account has a random id of 128 bits: only the same id twice fails",
+    (
+        "runtime/audit.append",
+        "ConditionCheck",
+    ): "no function changes an entry of the log: only a forger's hand fails it",
+}
 
 
 @dataclass(frozen=True, order=True)
@@ -67,7 +75,7 @@ class Watch:
         self._look_on()
 
     def _look_on(self) -> None:
-        """A transaction is sent by whoever commits it, so who asked for each of its writes is noted when it is added."""
+        """A transaction is sent by whoever commits it, so who asked for a write is noted when it is added."""
         add = Transaction._add
 
         def noted(transaction: Transaction, kind: str, arguments: dict[str, Any], otherwise: Any) -> None:
@@ -83,7 +91,8 @@ class Watch:
 
     def observe(self, operation: str, body: bytes, answer: Answer) -> None:
         """For `Wire.observers`."""
-        for (kind, arguments), outcome in zip(conditional(operation, body), _outcomes(operation, body, answer)):
+        asked, outcomes = conditional(operation, body), _outcomes(operation, body, answer)
+        for (kind, arguments), outcome in zip(asked, outcomes, strict=True):
             where, place = self._asked.get(_text(kind, arguments)) or _asker(sys._getframe(1))
             table = arguments["TableName"].removeprefix(settings().table_prefix)
             guard = Guard(table, where, kind, _said(arguments))
@@ -126,22 +135,31 @@ def _text(kind: str, arguments: dict[str, Any]) -> str:
     return json.dumps([kind, said], sort_keys=True)
 
 
+@lru_cache(maxsize=10_000)
+def _module(file: str) -> str:
+    """The product's module that a file is, as `orders/tables`; "" for the machinery and for what is not the product."""
+    path = Path(file)
+    if _PRODUCT not in path.parents or path in _PASSING:
+        return ""
+    return str(path.relative_to(_PRODUCT).with_suffix(""))
+
+
 def _asker(frame: FrameType | None) -> tuple[str, Place]:
     """The innermost line of the product above the machinery, and the function that it belongs to."""
-    first: tuple[str, Place] | None = None
+    asks: FrameType | None = None
     while frame is not None:
-        file = Path(frame.f_code.co_filename)
-        if _PRODUCT in file.parents and file not in _PASSING:
-            name = frame.f_code.co_name
-            if first is None:
-                first = name, Place(file, frame.f_lineno)
-            if first[1].file == file and not name.startswith("_"):
-                module = file.relative_to(_PRODUCT).with_suffix("")
-                return (f"{module}.{name}" if name == first[0] else f"{module}.{name}/{first[0]}"), first[1]
+        code = frame.f_code
+        if _module(code.co_filename):
+            asks = asks or frame
+            if code.co_filename == asks.f_code.co_filename and not code.co_name.startswith(("_", "<")):
+                break
         frame = frame.f_back
-    if first is None:
+    if asks is None:
         raise LookupError("a conditional write that nobody of the product asks for")
-    return f"{first[1].file.relative_to(_PRODUCT).with_suffix('')}.{first[0]}", first[1]
+    file, inner = asks.f_code.co_filename, asks.f_code.co_name
+    outer = frame.f_code.co_name if frame is not None else inner
+    where = f"{_module(file)}.{outer}" if outer == inner else f"{_module(file)}.{outer}/{inner}"
+    return where, Place(Path(file), asks.f_lineno)
 
 
 def _said(arguments: dict[str, Any]) -> str:
@@ -163,8 +181,8 @@ def _said(arguments: dict[str, Any]) -> str:
 def written() -> dict[Place, int]:
     """Every conditional write in the product's text: where its call begins, and the line on which it ends.
 
-    A transaction is called `tx` wherever something is added to it; a row of PynamoDB's is updated, saved or deleted with
-    its condition as an argument.
+    A transaction is called `tx` wherever something is added to it; a row of PynamoDB's is updated, saved or deleted
+    with its condition as an argument.
     """
     found = {}
     for file in sorted(_PRODUCT.rglob("*.py")):
@@ -192,3 +210,18 @@ def unseen(places: set[Place]) -> Iterator[Place]:
     for begin, last_line in written().items():
         if not any(one.file == begin.file and begin.line <= one.line <= last_line for one in places):
             yield begin
+
+
+def uncovered(watch: Watch) -> list[str]:
+    """Guards that no case has seen both passing and refused, and conditional writes that no case has met."""
+    found = [f"{place}: no case meets this conditional write" for place in sorted(unseen(_places(watch)))]
+    for guard, met in sorted(watch.met.items()):
+        for outcome in (PASSED, REFUSED):
+            if not met[outcome] and (outcome == PASSED or (guard.where, guard.kind) not in EXPLAINED):
+                found.append(f"{guard}: no case has seen it {outcome}")
+    explained = {(guard.where, guard.kind) for guard in watch.met if not watch.met[guard][REFUSED]}
+    return found + [f"{' '.join(one)}: is explained, and need not be" for one in EXPLAINED.keys() - explained]
+
+
+def _places(watch: Watch) -> set[Place]:
+    return {place for places in watch.places.values() for place in places}

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from functools import partial
-from typing import Any
-
-from tests.simulation.simulation import BEGIN
-
-from tests.simulation.interleavings import scenes
-from tests.simulation.interleavings.case import Round, case, outcomes
 
 from chalicelib.booking import model as booking_model
 from chalicelib.kernel import ids
@@ -18,7 +13,7 @@ from chalicelib.ledger import model as books
 from chalicelib.ledger import projections
 from chalicelib.ledger import service as ledger
 from chalicelib.ledger import tables as ledger_tables
-from chalicelib.ledger.model import Entry, Leg
+from chalicelib.ledger.model import Entry, Leg, ProviderLine
 from chalicelib.ledger.tables import BalanceRow
 from chalicelib.orders import ending, handlers, orphans, paying, saving, soundness
 from chalicelib.orders import service as orders
@@ -29,13 +24,18 @@ from chalicelib.providers.ports import ProviderEvent
 from chalicelib.reconciliation import carried
 from chalicelib.reconciliation import service as reconciliation
 from chalicelib.reconciliation import tables as reconciliation_tables
+from chalicelib.reconciliation.model import DIFFERENCE, Difference, Found, provider_day
 from chalicelib.runtime import audit, jobs
 from chalicelib.runtime.transaction import AlreadyDone, Transaction
 from chalicelib.settlement import service as settlement
 from chalicelib.settlement import tables as statements
 from chalicelib.settlement.model import Account
+from chalicelib.settlement.standing import Standings
 from tests.builders import identity
 from tests.builders import settlement as earnings
+from tests.simulation.interleavings import scenes
+from tests.simulation.interleavings.case import Round, case, outcomes
+from tests.simulation.simulation import BEGIN
 
 _CNY = "CNY"
 # Whatever takes from a balance is still to come, so the invariant knows of statements alone.
@@ -133,7 +133,11 @@ def projection_is_repaired(round: Round) -> None:
         for drift in found:
             projections.repair(drift, "test", "", "drill", now)
 
-    told = round.race(repair, repair, partial(_takes, _penalty(merchant_id, 10, now), 10))
+    def takes() -> None:
+        round.run.baton.sleep(round.seed % 3 * 30)
+        _takes(_penalty(merchant_id, 10, now), 10)
+
+    told = round.race(repair, repair, takes)
     round.same("taken", outcomes(told[2:]), {"done": 1})
     for drift in projections.drifts(merchant_id, _CNY, round.run.now):
         projections.repair(drift, "test", "", "drill", now)
@@ -173,6 +177,10 @@ def night_is_settled_once(round: Round) -> None:
     for account in accounts:
         _served(merchant_id, account.shop_id, at)
         statements.note({account: at})
+        if round.seed % 2:  # a run has ended after opening it
+            entries = list(ledger.merchant_entries(merchant_id, at, round.run.now))
+            ours = [entry for entry in entries if entry.shop_id == account.shop_id and entry.event == "earned"]
+            settlement._open(Standings(round.ctx), account, None, settlement._start(None, at), ours)
     jobs.save_cursor(settlement.JOB, {"until": round.run.now.ms})
     settle = partial(lambda: settlement.settle(identity.context()))
     done = round.race(settle, settle)
@@ -208,10 +216,10 @@ def agenda_of_an_account(round: Round) -> None:
 # ---------------------------------------------------------------------------------------------- reconciliation
 
 
-@case(alone=True, weight=0.7)
+@case(alone=True, weight=0.3)
 def night_is_matched_once(round: Round) -> None:
-    """Two runs match one night, in which an entry has no line at the provider: one difference, its fee booked once; when
-    its line comes, it is repaired once."""
+    """Two runs match one night, in which an entry has no line at the provider: one difference; when its line comes, its
+    fee is booked once, and the difference repaired."""
     order = scenes.paid(round)
     charge = next(entry.ref for entry in ledger.entries_of(order.id) if entry.on("A.psp:") > 0)
     book = round.run.provider._store.page("balance_transaction", limit=9).data
@@ -238,15 +246,54 @@ def _provider(round: Round, method: str, path: str) -> None:
     assert answer.status == 200, answer
 
 
-def _differences() -> list[Any]:
-    from chalicelib.reconciliation.model import DIFFERENCE
-
+def _differences() -> list[Found]:
     return list(reconciliation_tables.listed(DIFFERENCE.states, None, None, 50).items)
 
 
+@case()
+def difference_is_kept_once(round: Round) -> None:
+    """Runs keep what they found on a day: the same, something else, nothing any more: it is one row, in a state that
+    one of them saw."""
+    item = Difference("amount", f"ch_{secrets.token_hex(6)}", round.run.now, ours=(100, _CNY), theirs=(90, _CNY))
+    day = provider_day(item.at)
+
+    def keep(*found: Difference) -> int:
+        return reconciliation._keep(identity.context(), day, [*_others(item), *found])
+
+    def rows() -> list[Found]:
+        return [one for one in reconciliation_tables.of_day("stripe", day) if one.difference.ref == item.ref]
+
+    round.race(partial(keep, item), partial(keep, item))
+    round.same("kept", [(one.state, one.difference) for one in rows()], [("open", item)])
+    round.race(keep, keep, partial(keep, replace(item, theirs=(80, _CNY))))
+    (stands,) = rows()
+    keep()
+    round.same("repaired", [one.state for one in rows()], ["repaired"])
+    round.holds("found once", stands.found_at.since(BEGIN) < 1000)
+
+
+def _others(item: Difference) -> list[Difference]:
+    """What other rounds have left open on the day."""
+    found = reconciliation_tables.of_day("stripe", provider_day(item.at))
+    return [one.difference for one in found if one.difference.ref != item.ref and one.state == "open"]
+
+
 @case(weight=0.5)
+def line_is_kept_once(round: Round) -> None:
+    """Two runs keep the provider's line of an order: it stands as the first of them found it."""
+    at = round.run.now.plus(days=-1)
+    visit = earnings.served(
+        ids.random_id("mch"), ids.random_id("shp"), at=at, matched=False, order_id=ids.random_id("vis")
+    )
+    line = ProviderLine(visit.order_id, f"txn_{secrets.token_hex(6)}", visit.charge, _CNY, 10_000, 60, at, at)
+    lines = [line, replace(line, matched_at=line.matched_at.plus(hours=1))]
+    round.race(*(partial(ledger.keep_line, one) for one in lines))
+    round.holds("one of them", ledger.lines_of(line.order_id) in ([one] for one in lines))
+
+
+@case(weight=2)
 def carried_sum_is_repaired(round: Round) -> None:
-    """Two operators replace the sum that the night carries, as they both found it: one does, and the log has it once."""
+    """Two operators replace the sum that the night carries, as both found it: one does, and the log has it once."""
     before: dict[str, int | str] = {"day": "2026-11-19", "until": round.seed, f"psp_{_CNY}": 5}
     jobs.save_cursor(reconciliation.JOB, before)
     acts = [
@@ -305,8 +352,8 @@ def parked_fact_that_grew_old(round: Round) -> None:
 
 @case(weight=2)
 def money_without_an_order(round: Round) -> None:
-    """Money whose order a restore has forgotten is given back by two operators while its customer places the order again
-    under the old key: it goes back, or pays the order, and never both."""
+    """Money whose order a restore has forgotten is given back by two operators while its customer places the order
+    again under the old key: it goes back, or pays the order, and never both."""
     shop = scenes.salon(round, f"own {round.seed}", staff=1)
     who, key = scenes.person(round), secrets.token_hex(8)
     quote = scenes.quoted(shop, who, scenes.starts(round))
@@ -330,8 +377,7 @@ def money_without_an_order(round: Round) -> None:
         round.race(drive, drive)
         orphan = payments.orphan("stripe", money.intent_id)
         round.same("given back", orphan and orphan.refund and orphan.refund.state, "succeeded")
-        sent = [one for one in round.run.provider._store.page("refund", limit=9).data]
-        round.same("refunds", len(sent), 1)
+        round.same("refunds", len(round.run.provider._store.page("refund", limit=9).data), 1)
     here = order_tables.order(order.id)
     round.same("the order is here", here is not None, isinstance(told[2], tuple))
     if here is not None:

@@ -7,9 +7,6 @@ import secrets
 from functools import partial
 from typing import Any
 
-from tests.simulation.interleavings import scenes
-from tests.simulation.interleavings.case import Round, case, outcomes
-
 from chalicelib.identity import codes, model, service, sessions, tables
 from chalicelib.identity.belongings import service as belongings
 from chalicelib.kernel import ids
@@ -17,6 +14,8 @@ from chalicelib.runtime.context import Context
 from chalicelib.runtime.transaction import Transaction
 from tests.builders import identity
 from tests.simulation import plan as faults
+from tests.simulation.interleavings import scenes
+from tests.simulation.interleavings.case import Round, case, outcomes
 from tests.simulation.phones import Phones
 
 
@@ -188,7 +187,7 @@ def profile_of_one_reading(round: Round) -> None:
     round.same("stands", service.account(seen.id), winner)
 
 
-@case()
+@case(weight=2)
 def roles_and_profile(round: Round) -> None:
     """A role and a name of one reading: neither is written over the other unseen."""
     who = identity.person()
@@ -295,12 +294,25 @@ def _count(round: Round, account_id: str, counter: Any) -> int:
 
 @case()
 def membership_revoked_twice(round: Round) -> None:
-    """A membership is revoked by two at once, and one is given to an account that does not exist: both losers are told
-    that there is nothing."""
+    """A membership is revoked by two at once while another one is given: the loser is told that there is none, and the
+    account's version tells of both changes."""
     who, merchant_id = identity.person(), ids.random_id("mch")
     service.grant_membership(who.account_id, merchant_id, "worker")
+    before = service.account(who.account_id).version
     revoke = partial(service.revoke_membership, who.account_id, merchant_id)
-    nobody = partial(service.grant_membership, ids.random_id("acc"), merchant_id, "worker")
-    found = round.race(revoke, revoke, nobody)
-    round.same("answers", outcomes(found), {"done": 1, "not_found": 2})
-    round.same("memberships", service.memberships(who.account_id), [])
+    found = round.race(revoke, revoke, partial(service.grant_membership, who.account_id, ids.random_id("mch"), "owner"))
+    round.same("answers", outcomes(found), {"done": 2, "not_found": 1})
+    round.same("memberships", [one.role for one in service.memberships(who.account_id)], ["owner"])
+    round.same("versions", service.account(who.account_id).version - before, 2)
+
+
+@case(weight=0.3)
+def membership_of_nobody(round: Round) -> None:
+    """An account that does not exist is given a membership, and loses one: both are told so, and nothing is there."""
+    account_id, merchant_id = ids.random_id("acc"), ids.random_id("mch")
+    found = round.race(
+        partial(service.grant_membership, account_id, merchant_id, "worker"),
+        partial(service.revoke_membership, account_id, merchant_id),
+    )
+    round.same("answers", outcomes(found), {"not_found": 2})
+    round.same("memberships", service.memberships(account_id), [])

@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import chain
-
-from tests.simulation.simulation import Run, World
 
 from tests import invariants
 from tests.simulation.interleavings.case import CASES, Case, Round, Wrong
 from tests.simulation.interleavings.guards import Watch
 from tests.simulation.phones import Phones
+from tests.simulation.simulation import Run, World
 
 
 @dataclass
@@ -76,16 +75,11 @@ def _broken(world: World, case: Case, runs: list[Run]) -> list[str]:
     return invariants.faults(seen, (check for check in invariants.ALWAYS if check.__name__ not in case.without))
 
 
-def play_all(
-    world: World, watch: Watch, seeds: int, only: str = "", progress: Callable[[Played], None] | None = None
-) -> list[Played]:
-    """Every case, or those whose name begins so, over about so many seeds each."""
-    found = []
-    for name in sorted(CASES):
-        if name.startswith(only):
-            case = CASES[name]
-            played = play(world, watch, case, range(max(2, round(seeds * case.weight))))
-            found.append(played)
-            if progress:
-                progress(played)
-    return found
+def seeds_of(case: Case, seeds: int) -> range:
+    """The seeds of a case where an ordinary one has so many."""
+    return range(max(2, round(seeds * case.weight)))
+
+
+def chosen(only: str = "") -> list[Case]:
+    """The cases whose name begins so, by name."""
+    return [CASES[name] for name in sorted(CASES) if name.startswith(only)]

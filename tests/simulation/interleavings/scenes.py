@@ -6,10 +6,6 @@ import json
 import secrets
 from dataclasses import replace
 
-from tests.simulation.simulation import BEGIN
-
-from tests.simulation.interleavings.case import Round
-
 from chalicelib.booking.model import Block
 from chalicelib.kernel.instant import Instant
 from chalicelib.orders import paying, placing, quotes, saving, tables
@@ -21,6 +17,8 @@ from chalicelib.runtime.context import Actor, Context
 from tests.builders import identity, salons
 from tests.builders.identity import Person
 from tests.builders.salons import Salon
+from tests.simulation.interleavings.case import Round
+from tests.simulation.simulation import BEGIN
 
 _HOURS = 20  # rounds that share a shop, each at an hour of its own
 _FIRST_HOURS = 26

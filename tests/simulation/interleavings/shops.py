@@ -6,11 +6,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from tests.simulation.interleavings.case import Round, case, outcomes
-
 from chalicelib.catalog import service as catalog
 from chalicelib.catalog.model import ShopPage
 from tests.builders import catalog as build
+from tests.simulation.interleavings.case import Round, case, outcomes
 
 
 def _city(round: Round) -> str:
@@ -76,11 +75,12 @@ def _two_versions(round: Round, put: Any, thing: Any) -> None:
 def new_things_twice(round: Round) -> None:
     """One new offer and one new member of staff, each put twice: of each, one stands."""
     page = _stored(round)
-    for put, thing in (
+    new: list[tuple[Any, Any]] = [
         (catalog.put_offer, build.offer(page.shop, rank=7)),
         (catalog.put_staff, build.staff(page.shop, rank=7)),
-    ):
-        acts = [partial(put, round.ctx, one) for one in (thing, _other(thing))]  # type: ignore[operator]
+    ]
+    for put, thing in new:
+        acts = [partial(put, round.ctx, one) for one in (thing, _other(thing))]
         round.same(type(thing).__name__, outcomes(round.race(*acts)), _ONE)
     after = catalog.whole_page(round.ctx, page.shop.id)
     round.same("stand", (len(after.offers), len(after.staff)), (3, 3))
@@ -91,7 +91,9 @@ def parts_of_one_page(round: Round) -> None:
     """A shop, its offer and its staff are changed at once: all three stand, and the listing shows them."""
     page = _stored(round)
     before = catalog.city_version(round.ctx, page.shop.city, consistent=True)
-    shop, offer, member = (build.next_version(one, name=_named("New")) for one in (page.shop, page.offers[0], page.staff[0]))
+    shop, offer, member = (
+        build.next_version(one, name=_named("New")) for one in (page.shop, page.offers[0], page.staff[0])
+    )
     found = round.race(
         partial(catalog.put_shop, round.ctx, shop),
         partial(catalog.put_offer, round.ctx, offer),

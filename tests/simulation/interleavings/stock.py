@@ -5,11 +5,6 @@ from __future__ import annotations
 import secrets
 from functools import partial
 
-from tests.simulation.simulation import BEGIN
-
-from tests.simulation.interleavings import scenes
-from tests.simulation.interleavings.case import Round, case, outcomes
-
 from chalicelib.booking import model as booking_model
 from chalicelib.booking import service as booking
 from chalicelib.booking import tables as calendar
@@ -22,6 +17,9 @@ from chalicelib.search import service as search
 from chalicelib.web import rate
 from tests.builders import salons
 from tests.simulation import plan as faults
+from tests.simulation.interleavings import scenes
+from tests.simulation.interleavings.case import Round, case, outcomes
+from tests.simulation.simulation import BEGIN
 
 
 @case(weight=2)
@@ -47,7 +45,7 @@ def one_chair(round: Round) -> None:
 
 @case()
 def freed_and_wanted(round: Round) -> None:
-    """Two cancel the same order while somebody else wants its place: it goes back once, and to one person at the most."""
+    """Two cancel one order while somebody else wants its place: it goes back once, and to one person at the most."""
     shop, other = scenes.salon(round, staff=1), scenes.person(round, "other")
     order = scenes.placed(round, shop)
     quote = scenes.quoted(shop, other, scenes.starts(round))
@@ -65,8 +63,8 @@ def freed_and_wanted(round: Round) -> None:
 
 @case()
 def unowned_place(round: Round) -> None:
-    """A place for which a restore has left no order is given back by two menders while a buyer takes the next one in the
-    same row: nobody frees what was taken since they looked."""
+    """A place for which a restore has left no order is given back by two menders while a buyer takes the next one in
+    the same row: nobody frees what was taken since they looked."""
     shop, other = scenes.salon(round, f"days {round.seed // 10}", staff=1), scenes.person(round, "other")
     start = BEGIN.plus(days=2 + 2 * (round.seed % 10))
     ghost, _ = scenes.places(other, scenes.quoted(shop, other, start))

@@ -6,16 +6,15 @@ import secrets
 from functools import partial
 from typing import Any
 
-from tests.simulation.interleavings import scenes
-from tests.simulation.interleavings.case import Round, case, outcomes
-
 from chalicelib.fulfilment import service as fulfilment
 from chalicelib.orders import ending, paying
 from chalicelib.orders import service as orders
 from chalicelib.orders.model import Order
 from chalicelib.providers.ports import Intent
+from tests.builders import identity
 from tests.builders import orders as build
-from tests.builders.salons import Salon
+from tests.simulation.interleavings import scenes
+from tests.simulation.interleavings.case import Round, case, outcomes
 
 
 def _sound(round: Round, order: Order) -> Order:
@@ -29,7 +28,7 @@ def _sweeps(order: Order) -> Any:
 
 
 def _sweep(order_id: str) -> str:
-    return ending.sweep_one(scenes.identity.context(), order_id)
+    return ending.sweep_one(identity.context(), order_id)
 
 
 def _times(order: Order, *events: str) -> int:
@@ -233,7 +232,7 @@ def refund_driven_twice(round: Round) -> None:
     """A refund is driven by queue and sweep at once: one at the provider, one entry."""
     order = scenes.paid(round)
     ending.cancel(round.ctx, order, "merchant")
-    drive = partial(lambda: paying.drive_refunds(scenes.identity.context(), order.id))
+    drive = partial(lambda: paying.drive_refunds(identity.context(), order.id))
     round.later(minutes=2)
     told = outcomes(round.race(drive, drive, _sweeps(order)))
     round.holds(f"answers: {told}", set(told) <= {"done", "refunds", "nothing"})

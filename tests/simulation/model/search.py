@@ -148,7 +148,8 @@ class Search:
         units = tuple((FREE, MINE, OTHER)[seen >> 2 * unit & 3] for unit in range(self.world.units))
         scene = Scene(self.world, self.rules, self.replayer, buyer, phase, units)
         known = set()
-        for name, (cost, fair, move) in self.rules.moves.items():
+        for name, (price, fair, move) in self.rules.moves.items():
+            cost = 0 if name in self.world.free else price
             for outcome in move(scene) if name not in self.world.shut and cost <= wanted else ():
                 if cost + outcome.cost != wanted:
                     continue
@@ -188,9 +189,11 @@ class Search:
             here = len(self._flights[number])
             seen = self._seen(pairs, slot, rival)
             for move in (one for cost in range(left + 1) for one in self._moves_of(number, phase, seen, cost)):
-                if under_way - here + len(self._flights[move.buyer]) > self.world.flights:
+                beside = under_way - here + len(self._flights[move.buyer])
+                cost = move.cost + (under_way < 2 <= beside)
+                if beside > self.world.flights or (budget is not None and spent + cost > budget):
                     continue
-                after = head if budget is None else head + (move.cost << _SPENT)
+                after = head if budget is None else head + (cost << _SPENT)
                 yield Following(slot, move.label, move.fair, after, _moved(pairs, slot, move), move.fault)
 
     def _seen(self, pairs: list[int], slot: int, rival: int) -> int:

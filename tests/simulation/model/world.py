@@ -120,8 +120,9 @@ class Pool(Generic[T]):
 @dataclass(frozen=True)
 class World:
     """How large the world is. `flights` use cases may be under way at once; `budget` bounds the cost of a path (see
-    `moves`), None for no bound. `fine`: others may act also between a read and the provider's call after it. `kinds`
-    are the orders that may be placed, `holds_until` the last phase in which; `shut` names moves that do not happen.
+    `moves`; that one begins beside another costs 1), None for no bound. `fine`: others may act also between a read and the provider's call after it. `kinds`
+    are the orders that may be placed, `holds_until` the last phase in which; `shut` names moves that do not happen, `free`
+    those that cost nothing here.
     """
 
     name: str
@@ -137,6 +138,7 @@ class World:
     kinds: tuple[str, ...] = ("request",)
     holds_until: int = 1
     shut: frozenset[str] = frozenset()
+    free: frozenset[str] = frozenset()
 
 
 def _phase_at_or_before(instant: Instant) -> Instant:
