@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/python
 SOURCES := app.py chalicelib infra bench tests
 
 .DEFAULT_GOAL := help
-.PHONY: help start demo test test-cloud simulate check bench openapi package deploy releases secrets constraints clean \
+.PHONY: help start demo test mutants test-cloud simulate check bench openapi package deploy releases secrets constraints clean \
 	installed installed-dev
 
 help: ## Show this list
@@ -22,6 +22,9 @@ test: installed-dev ## Run all tests; nothing needs to be started
 	@$(RUN) -m pytest -n 2 -m "not stack and not cloud"
 	@$(RUN) -m pytest -m stack
 	@$(RUN) -m pytest -m cloud
+
+mutants: installed-dev ## Plant mistakes into copies of the product, one at a time, and see them found (NAME, ARGS)
+	@$(RUN) -m tests.simulation.mutants $(NAME) $(ARGS)
 
 test-cloud: installed-dev ## Deploy the built packages to MiniStack with IAM enforced, and play the story there
 	@$(RUN) -m pytest tests/cloud
