@@ -117,8 +117,8 @@ def _expire(ctx: Context, order: Order) -> str:
 
 
 def _expiry(ctx: Context, order: Order, asked: set[str]) -> Change | None:
-    """The end of the hold, once the provider was `asked` to end every intent. One that was opened while the hold ran and
-    noted since then is to be ended first: the sweep comes again."""
+    """The end of the hold, once the provider was `asked` to end every intent. One that was opened while the hold ran,
+    and noted since then, is to be ended first: the sweep comes again."""
     if order.state != "pending_payment" or order.deadline > ctx.now:
         return None
     if any(attempt.intent_id not in asked for attempt in order.living_attempts):
