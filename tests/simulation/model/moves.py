@@ -25,6 +25,7 @@ from tests.simulation.model.world import (
     RefundAt,
     Row,
     World,
+    calendar_after,
     intent_said,
     placed,
     refund_said,
@@ -36,8 +37,8 @@ WRONG = 5  # minor units: less than anything costs
 
 
 class Outcome(NamedTuple):
-    """The buyer afterwards; `claims` or `releases` is the unit that goes with it, -1 for none. `fault`: the code broke. `cost` comes to
-    that of the move."""
+    """The buyer afterwards; `claims` or `releases` is the unit that goes with it, -1 for none. `fault`: the code broke.
+    `cost` comes to that of the move."""
 
     label: str
     buyer: Buyer
@@ -95,7 +96,7 @@ USE_CASES: dict[str, UseCase] = {
     "the sweep looks": lambda ctx, order_id, _: ending.sweep_one(ctx, order_id),
     "the refund queue asks": lambda ctx, order_id, _: paying.drive_refunds(ctx, order_id),
     "told": _told,
-    "serves": lambda ctx, order_id, event: fulfilment.step(ctx, order_id, event),
+    "serves": fulfilment.step,
     "reports a no-show": lambda ctx, order_id, _: fulfilment.no_show(ctx, order_id),
 }
 
@@ -121,16 +122,16 @@ def _begun(scene: Scene, name: str, about: Hashable) -> Iterator[Outcome]:
 
 def _facts(scene: Scene) -> Iterator[Outcome]:
     """Every fact that ever was under way, as often as anybody likes. What it says is all that it carries."""
-    for number, intent in enumerate(scene.buyer.intents, 1):
-        for state in sorted(intent.told):
-            bare = _bare(intent, state)
-            for outcome in _begun(scene, "told", ("intent", number, bare, state)):
-                yield outcome._replace(label=f"told that intent {number} is {state}{outcome.label[4:]}")
-    for number, refund in enumerate(scene.buyer.refunds, 1):
-        for state in sorted(refund.told):
-            bare = refund._replace(state="", told=frozenset())
-            for outcome in _begun(scene, "told", ("refund", number, bare, state)):
-                yield outcome._replace(label=f"told that refund {number} is {state}{outcome.label[4:]}")
+    told = [
+        ("intent", n, _bare(one, state), state) for n, one in enumerate(scene.buyer.intents, 1) for state in one.told
+    ]
+    told += [
+        ("refund", n, _bare_refund(one), state) for n, one in enumerate(scene.buyer.refunds, 1) for state in one.told
+    ]
+    for kind, number, bare, state in sorted(told):
+        about = (kind, number, bare._replace(state=state), state)
+        for outcome in _begun(scene, "told", about):
+            yield outcome._replace(label=f"told that {kind} {number} is {state}{outcome.label[4:]}")
 
 
 def _goes_on(scene: Scene) -> Iterator[Outcome]:
@@ -173,14 +174,9 @@ def stepped(scene: Scene, buyer: Buyer, flight: Flight, label: str) -> Iterator[
         else:
             if "crashes" not in scene.world.shut:
                 yield Outcome(f"{label_so_far}, crash", after, claims, releases, cost=1)
-            there = scene._replace(buyer=after, units=_calendar(scene.units, claims, releases))
+            there = scene._replace(buyer=after, units=calendar_after(scene.units, claims, releases))
             for then in stepped(there, after, going, label_so_far):
                 yield then._replace(claims=max(claims, then.claims), releases=max(releases, then.releases))
-
-
-def _calendar(units: tuple[str, ...], claims: int, releases: int) -> tuple[str, ...]:
-    changed = {claims: MINE, releases: FREE}
-    return tuple(changed.get(unit, seen) for unit, seen in enumerate(units))
 
 
 def _repeats(following: Step, read: Hashable) -> bool:

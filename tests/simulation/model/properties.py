@@ -10,7 +10,6 @@ from chalicelib.kernel.states import StateMachine
 from chalicelib.ledger.model import Entry, parts_of
 from chalicelib.orders.changes import entry_of
 from chalicelib.orders.model import CHARGE, ORDER, Order, proof_of
-from chalicelib.orders.soundness import holds_place
 from chalicelib.payments.model import ATTEMPT, REFUND
 from tests.simulation.model.moves import PAYABLE
 from tests.simulation.model.world import BEGIN, INSTANTS, LAST, Buyer, Row
@@ -84,8 +83,8 @@ def freed_places_cannot_be_paid(row: Row, buyer: Buyer) -> Iterator[str]:
 
 OF_ROWS: tuple[Callable[[Row], Iterator[str]], ...] = (books_prove, paid_once, served_once_or_refunded)
 OF_BUYERS: tuple[Callable[[Row, Buyer], Iterator[str]], ...] = (
-    refunds_within_captured,
     one_effect_of_a_refund,
+    refunds_within_captured,
     freed_places_cannot_be_paid,
 )
 

@@ -12,7 +12,7 @@ them is the code that is deployed.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 from chalicelib.booking.model import SlotNotHeld, SlotTaken
@@ -99,7 +99,7 @@ class Replayer:
     def at_the_edges(self) -> Iterator[None]:
         """While it lasts, the product's use cases meet this world instead of tables and a provider, and every row of a
         state table that is used is noted."""
-        olds: list[tuple[Any, str, Any]] = [
+        edges: tuple[tuple[Any, str, Any], ...] = (
             (tables, "order", lambda _: self._asked().order()),
             (saving, "write", lambda _, before, change, **__: self._asked().write(before, change)),
             (payments, "park", lambda *_: self._asked().fails("a fact was parked")),
@@ -107,15 +107,12 @@ class Replayer:
             (log, "warning", lambda *_, **__: None),
             (log, "error", lambda message, caught=None, **_: self._asked().logged(message, caught)),
             (StateMachine, "fire", self._noting(StateMachine.fire)),
-        ]
-        olds = [(where, name, new, getattr(where, name)) for where, name, new in olds]  # type: ignore[misc]
-        for where, name, new, _ in olds:  # type: ignore[misc]
-            setattr(where, name, new)
-        try:
+        )
+        with ExitStack() as afterwards:
+            for where, name, edge in edges:
+                afterwards.callback(setattr, where, name, getattr(where, name))
+                setattr(where, name, edge)
             yield
-        finally:
-            for where, name, _, old in olds:  # type: ignore[misc]
-                setattr(where, name, old)
 
     def _asked(self) -> _Run:
         assert self._run is not None

@@ -11,12 +11,14 @@ import time
 from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 
+from chalicelib.orders.soundness import holds_place
 from tests.simulation.model import properties
 from tests.simulation.model.moves import Rules, Scene
 from tests.simulation.model.replay import Fired, Replayer
-from tests.simulation.model.world import FREE, LAST, MINE, OTHER, PHASES, Buyer, Pool, Row, World, unit_of
+from tests.simulation.model.world import FREE, MINE, OTHER, PHASES, Buyer, Pool, Row, World, unit_of
 
 _BITS = 28  # of a buyer in a state: 24 for its number, 4 for its units
 _UNITS = 4
@@ -124,7 +126,7 @@ class Search:
         if found is None:
             row = self.rows[number]
             faults = ((check.__name__, fault) for check in properties.OF_ROWS for fault in check(row))
-            place = 1 << unit_of(row.order) if properties.holds_place(row.order) else 0
+            place = 1 << unit_of(row.order) if holds_place(row.order) else 0
             found = self._rows[number] = next(faults, None), place
         return found
 
@@ -177,7 +179,7 @@ class Search:
         numbers = [pair >> _UNITS for pair in pairs]
         under_way = sum(len(self._flights[number]) for number in numbers)
         # What runs while time passes may end later, but not days later.
-        if phase < LAST and all(began == phase for number in numbers for began in self._flights[number]):
+        if phase < self.world.until and all(began == phase for number in numbers for began in self._flights[number]):
             yield Following(-1, self._time[phase], True, head + 1, pairs)
         if self.world.rival and phase <= self.world.holds_until and not any(pair & 1 for pair in pairs):
             yield Following(-1, self._rival[rival], False, head ^ 1 << _RIVAL, pairs)
@@ -293,10 +295,10 @@ class Search:
         states = [self._states[number] for number in reversed(way)]
         names = [f"buyer {letter}" for letter in "ABCDEFGH"[: self.world.buyers]]
         path = []
-        for state, after in zip(states, states[1:], strict=False):
+        for state, after in pairwise(states):
             one = next(f for f in self._following(state) if self._packed(f.head, f.pairs) == after)
             path.append(self._told(names, one.slot, one.label))
-            order = sorted(range(len(names)), key=lambda i: -one.pairs[i])  # noqa: B023  # used at once
+            order = sorted(range(len(names)), key=lambda i: -one.pairs[i])
             names = [names[i] for i in order]
         if broken.label >= 0:
             path.append(self._told(names, broken.slot, broken.label))

@@ -1,4 +1,4 @@
-"""What the small world is made of: instants, rows, the provider's objects, and use cases that are under way. All values.
+"""What the small world is made of: instants, rows, the provider's objects, use cases that are under way. All values.
 
 A buyer is everything that concerns one order: its row, its intents and refunds at the provider, and the use cases that
 are under way for it. Buyers meet in the calendar alone, so they all have the same ids, and may change places.
@@ -119,10 +119,12 @@ class Pool(Generic[T]):
 
 @dataclass(frozen=True)
 class World:
-    """How large the world is. `flights` use cases may be under way at once; `budget` bounds the cost of a path (see
-    `moves`; that one begins beside another costs 1), None for no bound. `fine`: others may act also between a read and the provider's call after it. `kinds`
-    are the orders that may be placed, `holds_until` the last phase in which; `shut` names moves that do not happen, `free`
-    those that cost nothing here.
+    """How large the world is.
+
+    `flights` use cases may be under way at once. `budget` bounds the cost of a path (see `moves`; that one begins
+    beside another costs 1), None for no bound. `fine`: others may act also between a read and the provider's call
+    after it. `kinds` are the orders that may be placed, `holds_until` the last phase in which, `until` the last of all.
+    `shut` names moves that do not happen, `free` those that cost nothing here.
     """
 
     name: str
@@ -137,6 +139,7 @@ class World:
     rival: bool = False
     kinds: tuple[str, ...] = ("request",)
     holds_until: int = 1
+    until: int = LAST
     shut: frozenset[str] = frozenset()
     free: frozenset[str] = frozenset()
 
@@ -206,6 +209,14 @@ def unit_of(order: Order) -> int:
 
 
 _UNITS: dict[Booking | None, int] = {}
+
+
+def calendar_after(units: tuple[str, ...], claims: int, releases: int) -> tuple[str, ...]:
+    """The calendar as a buyer sees it once it has claimed or released a unit; -1 for none."""
+    changed = {claims: MINE, releases: FREE}
+    return tuple(changed.get(unit, seen) for unit, seen in enumerate(units))
+
+
 _ANY = placed("request", 0, 0)
 
 
