@@ -63,6 +63,15 @@ def over(line: Line) -> dynamo.DynamoDB:
     return dynamo.DynamoDB()
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_left(tables: None) -> Iterator[None]:
+    """What is written here is of every kind, fractions too, and whoever looks at all tables must not find it."""
+    yield
+    for item in engine.admin().scan(TableName=TABLE)["Items"]:
+        if item["pk"]["S"].startswith("test-"):
+            engine.admin().delete_item(TableName=TABLE, Key={"pk": item["pk"], "sk": item["sk"]})
+
+
 def key() -> dict[str, Any]:
     return {"pk": {"S": f"test-{secrets.token_hex(6)}"}, "sk": {"S": "1"}}
 
