@@ -285,8 +285,7 @@ def _bare_refund(refund: RefundAt) -> RefundAt:
 
 
 def _fetch_refund(scene: Scene, buyer: Buyer, step: Step) -> Iterator[Answered]:
-    number = _number(step)
-    yield (number, _bare_refund(buyer.refunds[number - 1])), buyer, -1, -1, ""
+    yield (number := _number(step), _bare_refund(buyer.refunds[number - 1])), buyer, -1, -1, ""
 
 
 def _number(step: Step) -> int:
