@@ -26,6 +26,7 @@ _FEW_MINUTES_MS = 600_000
 
 
 def begin(run: Run) -> None:
+    steps.has_run_before()
     salon = run.salon(staff=4)
     for number in range(3):
         app = steps.newcomer(run)
