@@ -39,6 +39,8 @@ def begin(run: Run) -> None:
 def rest(run: Run) -> None:
     run.comes_to_rest((2, 3, 16, 17, 60))
     steps.passes_nights(run, 1)
+    if run.baton.choose.random() < 0.5:
+        _corrects(run)
     run.baton.now_ms = steps.next_night(run).ms - _FEW_MINUTES_MS
     late = steps.newcomer(run)
     salon = run.salon(staff=1)
@@ -62,6 +64,14 @@ def _pays(app: App, salon: Salon, *, cancels: bool, hours: int = _HOURS, how: st
 def _night(run: Run) -> None:
     run.waits_until(steps.next_night(run))
     run.functions.schedule("reconcile")
+
+
+def _corrects(run: Run) -> None:
+    """The provider's book says again what it said first, but for the strange line."""
+    store = run.provider._store
+    for kind in ("charge", "refund"):
+        for thing in store.page(kind, limit=100).data:
+            run.provider.control("POST", f"/local/balance_transactions/{thing['balance_transaction']}/restore")
 
 
 def _tampers(run: Run) -> None:
