@@ -92,9 +92,8 @@ def _apply(path: Path, tree: Path) -> list[tuple[int, str]]:
     # Without a ceiling git would look for a repository above, and skip what is not in it.
     alone = {**os.environ, "GIT_CEILING_DIRECTORIES": str(tree.parent)}
     for flag in ("--numstat", "--apply"):
-        ran = subprocess.run(
-            ["git", "apply", flag, str(path)],  # noqa: S607  # found by its name cwd=tree, env=alone, capture_output=True, text=True, check=False
-        )
+        command = ["git", "apply", flag, str(path)]
+        ran = subprocess.run(command, cwd=tree, env=alone, capture_output=True, text=True, check=False)
         if ran.returncode:
             raise Stale(ran.stderr.strip())
         if flag == "--numstat":
