@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import Any
 
+from chalicelib.kernel.instant import DAY_MS
 from chalicelib.ledger.entries import Entry
 from chalicelib.reconciliation.model import Found
 from chalicelib.runtime.settings import settings
@@ -62,6 +63,16 @@ def no_line_is_dropped(seen: Seen) -> list[str]:
 
 
 # ---------------------------------------------------------------------------------------------- after a night
+
+
+def the_night_ended_well(seen: Seen) -> list[str]:
+    """Schedules: the night's jobs have come to their ends, or what they leave behind says nothing."""
+    ended = {name: seen.last_ok.get(name) for name in ("reconcile", "settle")}
+    return [
+        f"{name}: ended well {'at ' + str(at) if at else 'never'}"
+        for name, at in ended.items()
+        if at is None or seen.now.since(at) > DAY_MS
+    ]
 
 
 def open_differences_have_a_reason(seen: Seen) -> list[str]:
@@ -141,5 +152,10 @@ def _moves(entry: Entry) -> bool:
 
 
 ALWAYS = (each_line_is_matched_once, no_line_is_dropped)
-AFTER_A_NIGHT = (open_differences_have_a_reason, the_night_explains_every_cent, runs_count_their_differences)
+AFTER_A_NIGHT = (
+    the_night_ended_well,
+    open_differences_have_a_reason,
+    the_night_explains_every_cent,
+    runs_count_their_differences,
+)
 HONEST = (nothing_differs,)

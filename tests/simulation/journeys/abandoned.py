@@ -1,5 +1,5 @@
-"""People who open a payment and never pay, or not enough: their places come back, and nothing that they were shown can be
-paid any more.
+"""People who open a payment and never pay, or not enough: their places come back, and nothing that they were shown can
+be paid any more.
 
 Races: the sweep that ends a hold against its own crash, on either side of the call that ends the intent; against the
 customer's cancel; against a second attempt in the last moment; against the slow refund of too small an amount, which

@@ -1,8 +1,8 @@
 """`python -m tests.simulation.mutants [NAME …]`: plants every mutant, or those whose names begin so, and plays.
 
 A mutant is killed when the scan that its header names finds something broken; that a run ends in an exception is not
-enough. The product without a mistake has to pass the very same plans. Exit status 1 when one survives, when another scan
-than the named one finds it, when a patch no longer fits, or when the product itself is found broken.
+enough. The product without a mistake has to pass the very same plans. Exit status 1 when one survives, when only
+another scan than the named one finds it, when a patch no longer fits, or when the product itself is found broken.
 """
 
 from __future__ import annotations

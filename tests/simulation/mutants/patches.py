@@ -22,9 +22,9 @@ class Stale(Exception):
 
 @dataclass(frozen=True)
 class Mutant:
-    """`mistake` in words, the promise that it `breaks`, the plans that show it, and the scan that has to name it, in words
-    that contain what `says` says. `searched` are kinds of faults that are tried at every call when the plans find
-    nothing any more."""
+    """`mistake` in words, the promise that it `breaks`, the plans that show it, and the scan that has to find it, in
+    words that contain what `says` says. `searched` are kinds of faults that are tried at every call when the plans find
+    nothing any more; `crash_after@Stripe` is tried at calls of Stripe only."""
 
     name: str
     path: Path
@@ -92,9 +92,8 @@ def _apply(path: Path, tree: Path) -> list[tuple[int, str]]:
     # Without a ceiling git would look for a repository above, and skip what is not in it.
     alone = {**os.environ, "GIT_CEILING_DIRECTORIES": str(tree.parent)}
     for flag in ("--numstat", "--apply"):
-        ran = subprocess.run(
-            ["git", "apply", flag, str(path)], cwd=tree, env=alone, capture_output=True, text=True, check=False
-        )
+        command = ["git", "apply", flag, str(path)]
+        ran = subprocess.run(command, cwd=tree, env=alone, capture_output=True, text=True, check=False)
         if ran.returncode:
             raise Stale(ran.stderr.strip())
         if flag == "--numstat":

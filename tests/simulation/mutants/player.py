@@ -15,7 +15,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.simulation.plan import Plan
+    from tests.simulation.simulation import World
 
 ROOT = str(Path(__file__).parents[3])
 LOADED = ("chalice.local", "infra.local.stripe_server.inprocess", "phonenumbers", "pydantic.main", "pynamodb.models")
@@ -23,9 +27,9 @@ CRASHED = "crashed"
 
 
 def serve() -> None:
-    """Until nobody asks any more. A request: `tree`, `plans`, `seeds` and `kinds` to search when the plans find nothing,
-    `seconds` at the most, and in `scan` and `says` what ends it: that this scan finds something, in these words. The
-    names of all invariants are told first, then each plan is answered in a line, and the last is `{"over": how}`."""
+    """Until nobody asks any more. A request: `tree`, `plans`, `seeds` and `kinds` to search when the plans find
+    nothing, `seconds` at the most, and in `scan` and `says` what ends it: that this scan finds something, in these
+    words. All invariants are named first, then each plan is answered in a line, and the last is `{"over": how}`."""
     sys.path[0] = ROOT
     for name in LOADED:
         import_module(name)
@@ -76,7 +80,7 @@ def play(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
     names = {check.__name__ for check in (*invariants.EVERY, *invariants.BETWEEN)}
     yield {"scans": sorted(names)}
     try:
-        for plan in (*map(Plan.parse, asked["plans"]), *_searched(asked)):
+        for plan in (*map(Plan.parse, asked["plans"]), *_searched(asked, world)):
             begun = time.monotonic()
             outcome = run(world, plan)
             scans = [_scan_of(failure, names, plan.journey) for failure in outcome.failures]
@@ -102,17 +106,24 @@ def _scan_of(failure: str, names: set[str], journey: str) -> str:
     return name if name in names or name == CRASHED else f"{journey}.check"
 
 
-def _searched(asked: dict[str, Any]) -> Iterator[Any]:
-    """Calm and stormy plans of the first one's journey, then each kind of fault at each of its calls."""
-    from tests.simulation.plan import MESSAGE_FAULTS, Plan, one_fault, quiet, random_plan
+def _searched(asked: dict[str, Any], world: World) -> Iterator[Plan]:
+    """Calm plans of the first one's journey, then each kind of fault at each call of a calm one, then stormy plans."""
+    from tests.simulation.plan import Fault, Plan, quiet, random_plan
+    from tests.simulation.runner import run
 
     journey = Plan.parse(asked["plans"][0]).journey
     for seed in range(asked["seeds"]):
         yield quiet(journey, seed)
-        yield random_plan(journey, seed, calls=600, messages=80)
-    for kind in asked["kinds"] if asked["seeds"] else ():
-        for number in range(60 if kind in MESSAGE_FAULTS else 400):
-            yield one_fault(journey, number, kind)
+    for seed in range(min(asked["seeds"], 8)) if asked["kinds"] else ():
+        run(world, quiet(journey, seed))
+        calls = [target for _, target, _ in world.present.wire.reach]
+        for kind, _, wanted in (one.partition("@") for one in asked["kinds"]):
+            for number, target in enumerate(calls):
+                if target == (wanted or target):
+                    yield Plan(journey, seed, (Fault(number, kind),))
+    for seed in range(asked["seeds"]):
+        run(world, quiet(journey, seed))
+        yield random_plan(journey, seed, world.present.wire.calls, world.present.functions.messages.sent)
 
 
 def _say(told: dict[str, Any]) -> None:
