@@ -78,8 +78,8 @@ def every_marker_has_its_message(seen: Seen) -> list[str]:
 
 
 def _overtaken(order: Order | None, marker: Receipt) -> bool:
-    """Has the order left the state that the message tells, or its visit begun, within an hour of the marker? (News comes
-    again after three minutes, and clocks differ by seconds.)"""
+    """Has the order left the state that the message tells, or its visit begun, within an hour of the marker? (News
+    comes again after three minutes, and clocks differ by seconds.)"""
     ends = _LEAVES.get(marker.id.rpartition("#")[2])
     if order is None or ends is None:
         return False

@@ -20,7 +20,7 @@ from tests.simulation.campaign import Tally
 from tests.simulation.plan import Plan
 from tests.simulation.workers import NotStarted, Worker
 
-ALIKE = 3
+ALIKE = 1
 _PLAIN_EVERY_SECONDS = 30.0
 
 
