@@ -67,6 +67,8 @@ def no_line_is_dropped(seen: Seen) -> list[str]:
 
 def the_night_ended_well(seen: Seen) -> list[str]:
     """Schedules: the night's jobs have come to their ends, or what they leave behind says nothing."""
+    if not seen.orders:
+        return []
     ended = {name: seen.last_ok.get(name) for name in ("reconcile", "settle")}
     return [
         f"{name}: ended well {'at ' + str(at) if at else 'never'}"
