@@ -25,6 +25,9 @@ SECRETS = {
 _folder = Path(tempfile.mkdtemp(prefix="linli-simulation-"))
 (_folder / "secrets.json").write_text(json.dumps(SECRETS), encoding="utf-8")
 
+# A run is the same wherever it is begun, in a test with settings of its own too.
+for inherited in [name for name in os.environ if name.startswith(("LINLI_", "AWS_"))]:
+    del os.environ[inherited]
 os.environ.update(
     AWS_ENDPOINT_URL="http://127.0.0.1:9",  # where nobody listens: every call has to pass the wire
     AWS_ACCESS_KEY_ID="simulation",
@@ -42,8 +45,6 @@ os.environ.update(
     LINLI_LOG_LEVEL="CRITICAL",
     TOKIO_WORKER_THREADS="1",  # of the engine, which is asked one thing at a time
 )
-for inherited in ("LINLI_CLOCK_FILE", "LINLI_SURFACE", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SQS"):
-    os.environ.pop(inherited, None)
 
 
 def remove() -> None:

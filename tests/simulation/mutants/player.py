@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +81,7 @@ def play(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
     names = {check.__name__ for check in (*invariants.EVERY, *invariants.BETWEEN)}
     yield {"scans": sorted(names)}
     try:
-        for plan in (*map(Plan.parse, asked["plans"]), *_searched(asked, world)):
+        for plan in chain(map(Plan.parse, asked["plans"]), _searched(asked, world)):
             begun = time.monotonic()
             outcome = run(world, plan)
             scans = [_scan_of(failure, names, plan.journey) for failure in outcome.failures]
