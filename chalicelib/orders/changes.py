@@ -62,6 +62,8 @@ def with_due(order: Order, now: Instant) -> Order:
             # The longer the provider takes, the less often it is asked.
             age = now.since(refund.approved_at) // 1000 if refund.state == "processing" else 0
             times.append(now.plus(seconds=max(RETRY_SECONDS, min(age // 4, ASK_SECONDS))))
+    if order.strays:
+        times.append(now.plus(seconds=RETRY_SECONDS))
     if not times:
         return order
     # The sweep has passed everything up to now, so a mark that lies behind would never be met.

@@ -78,7 +78,8 @@ def intent_fact(order: Order, intent: Intent, now: Instant, clocks: Clocks, prov
         return None
     changed = with_payment_state(with_attempt(order, attempt.id, lambda _: after))
     events = ("payment_failed",) if after.state == FAILED else ()
-    return Change(told(changed, now, "provider", *events))
+    changed = told(changed, now, "provider", *events)
+    return Change(with_due(changed, now) if changed.strays else changed)
 
 
 def _money_came(

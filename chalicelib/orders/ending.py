@@ -6,6 +6,7 @@ from chalicelib.kernel.errors import InvalidTransition, Problem, Unavailable
 from chalicelib.orders import changes, decisions, paying, saving, tables
 from chalicelib.orders.changes import Change
 from chalicelib.orders.model import ORDER, CancelTooLate, Changed, Order, repeats
+from chalicelib.payments import service as payments
 from chalicelib.payments.model import PaymentProcessing
 from chalicelib.providers.ports import PROCESSING
 from chalicelib.runtime import log
@@ -70,8 +71,17 @@ def resolve_due(ctx: Context, order_id: str) -> str:
     if order is None or order.due_at > ctx.now:
         return "nothing"
     outcome = _resolve(ctx, order)
+    if order.strays:
+        _end_strays(ctx, order_id)
     saving.change(ctx, order_id, lambda o: changes.marked_again(o, ctx.now))
     return outcome
+
+
+def _end_strays(ctx: Context, order_id: str) -> None:
+    """Money on them would go back by itself, but nobody should have to pay in vain. Raises ProviderUnavailable."""
+    order = tables.order(order_id)
+    for attempt in order.strays if order else ():
+        paying.apply_intent(ctx, payments.cancel_intent(ctx, attempt))
 
 
 def _resolve(ctx: Context, order: Order) -> str:

@@ -217,6 +217,11 @@ class Order:
         return tuple(a for c in self.charges for a in c.attempts if a.living)
 
     @property
+    def strays(self) -> tuple[Attempt, ...]:
+        """What could still be paid although its charge is paid or void: to be ended at the provider."""
+        return tuple(a for c in self.charges if c.state != "open" for a in c.attempts if a.living)
+
+    @property
     def terminal(self) -> bool:
         """Nothing more is to happen to its money."""
         return self.state in ("fulfilled", "completed", "cancelled", "declined") and not any(

@@ -201,9 +201,19 @@ def attempts_count_up(seen: Seen) -> list[str]:
                 for attempt in charge.attempts
                 if bool(attempt.received_minor) != (attempt.state == "succeeded")
             ]
-            if charge.state != "open" and order.state in ("cancelled", "declined"):
-                faults += [f"{a.id}: {a.state} on an order that has ended" for a in charge.attempts if a.living]
     return faults
+
+
+def no_stray_attempt_lives(seen: Seen) -> list[str]:
+    """States: a new attempt ends the living one, and nothing can be paid of a charge that is paid or void."""
+    return [
+        f"{attempt.id}: {attempt.state} on a charge that is {charge.state}"
+        for order in seen.orders.values()
+        for charge in order.charges
+        if charge.state != "open"
+        for attempt in charge.attempts
+        if attempt.living
+    ]
 
 
 ALWAYS = (
@@ -216,3 +226,5 @@ ALWAYS = (
     refund_state_is_the_sum,
     attempts_count_up,
 )
+
+AFTER_A_SWEEP = (no_stray_attempt_lives,)

@@ -94,7 +94,7 @@ def an_attempt_has_another_number(seen: Seen) -> Seen:
     return with_order(seen, with_attempt(order_in(seen, "confirmed"), ordinal=3))
 
 
-@breaks("attempts_count_up")
+@breaks("no_stray_attempt_lives")
 def an_attempt_lives_on_a_dead_order(seen: Seen) -> Seen:
     return with_order(seen, with_attempt(order_in(seen, "cancelled", "timeout"), state="requires_action"))
 

@@ -87,6 +87,22 @@ def test_an_attempt_of_the_last_moment_is_ended_at_the_provider_before_its_hold(
     }
 
 
+def test_an_attempt_that_stands_on_a_paid_charge_is_ended_at_the_provider() -> None:
+    """It was made and never shown, because the function died; the provider's word on it is what we know it by."""
+    visit = build.paid()
+    stray = build.stray_intent(visit.stored(), 2)
+    world.payer_does(stray, "decline")
+    world.settle_down()
+    assert len(visit.stored().strays) == 1
+    visit.cancel()
+    build.sweep(minutes=2)
+    assert visit.stored().strays == ()
+    assert {one["status"] for one in world.book("payment_intent") if one["metadata"]["order_id"] == visit.id} == {
+        "succeeded",
+        "canceled",
+    }
+
+
 def test_a_provider_that_refuses_to_end_an_intent_holds_nobody_for_ever() -> None:
     """An intent that it does not know any more counts as silence."""
     visit = build.booked()
