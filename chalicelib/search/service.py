@@ -10,6 +10,7 @@ import threading
 from dataclasses import dataclass
 from datetime import date
 
+from chalicelib.catalog import citylog
 from chalicelib.catalog import service as catalog
 from chalicelib.catalog.model import City, CityNotServed
 from chalicelib.kernel.geo import distance_m
@@ -101,7 +102,7 @@ def _cards(ctx: Context, city: str) -> tuple[Card, ...]:
         known = _cities.get(city)
         if known is not None and _fresh(known.asked_at, ctx.now):
             return known.cards
-        if known is not None and catalog.city_version(ctx, city) <= known.version:
+        if known is not None and citylog.sequence(city) <= known.version:
             known = _Cards(known.version, ctx.now, known.cards)
         else:
             known = _load(ctx, city, known)
@@ -111,7 +112,7 @@ def _cards(ctx: Context, city: str) -> tuple[Card, ...]:
 
 def _load(ctx: Context, city: str, known: _Cards | None) -> _Cards:
     # The version is read before the cards: they are then as new as it says, or newer.
-    version = catalog.city_version(ctx, city, consistent=True)
+    version = citylog.sequence(city, consistent=True)
     before = {card.id: card for card in known.cards} if known is not None else {}
     cards = []
     for page in catalog.shops_of_city(ctx, city):
