@@ -161,12 +161,14 @@ class SearchQuery:
 
 @dataclass(frozen=True)
 class Hit:
-    """`distance_m` is rounded to whole metres; `reason` is one of WEIGHTS, or None for an ordinary shop."""
+    """`distance_m` is rounded to whole metres; `reason` is one of WEIGHTS, or None for an ordinary shop. `order` is
+    what the hits of a search are sorted by, ascending, ties by id."""
 
     card: Card
     distance_m: int | None
     open_now: bool
     reason: str | None
+    order: float
 
 
 @dataclass(frozen=True)
@@ -219,13 +221,13 @@ def find(query: SearchQuery, entries: Sequence[Entry], now: Instant, notes: Mapp
     place = Place.read(query.after, now, query.affinity)
     within = _within(query, entries, now, notes)
     passing = [found for found in within if not found.failed]
-    order = _order(query, place)
-    ranked = sorted((((order(found), found.entry.id), found) for found in passing), key=lambda each: each[0])
+    order_of = _order(query, place)
+    ranked = sorted((((order_of(found), found.entry.id), found) for found in passing), key=lambda each: each[0])
     rest = [each for each in ranked if place.after is None or each[0] > place.after]
     shown = rest[: query.limit]
     more = len(rest) > query.limit
     return SearchPage(
-        hits=[_hit(found, place) for _, found in shown],
+        hits=[_hit(found, place, order) for (order, _), found in shown],
         next_key=place.key(*shown[-1][0]) if more else None,
         facets=_facets(within) if query.facets else None,
         total=len(passing) if query.total else None,
@@ -339,13 +341,14 @@ def _order(query: SearchQuery, place: Place) -> Callable[[_Found], float]:
     return lambda found: -ranking.score(found.entry.parts(found.distance_m, place))
 
 
-def _hit(found: _Found, place: Place) -> Hit:
+def _hit(found: _Found, place: Place, order: float) -> Hit:
     parts = found.entry.parts(found.distance_m, place)
     return Hit(
         card=found.entry.card,
         distance_m=None if found.distance_m is None else round(found.distance_m),
         open_now=found.open_now,
         reason=ranking.reason(parts, placed=found.distance_m is not None),
+        order=order,
     )
 
 
