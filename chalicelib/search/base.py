@@ -25,7 +25,6 @@ from chalicelib.kernel.instant import Instant
 from chalicelib.search.grid import Grid
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 MAGIC = b"LINLICTY"
@@ -114,7 +113,9 @@ class Writer:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._file.close()
         self._partial.unlink(missing_ok=True)
 
