@@ -22,6 +22,7 @@ from collections.abc import Callable, Collection, Iterable
 from tests.invariants import (
     between,
     calendar,
+    city,
     ledger,
     news,
     numbers,
@@ -38,6 +39,7 @@ Check = Callable[[Seen], list[str]]
 
 ALWAYS: tuple[Check, ...] = (
     *calendar.ALWAYS,
+    *city.ALWAYS,
     *ledger.ALWAYS,
     *orders.ALWAYS,
     *refunds.ALWAYS,

@@ -14,6 +14,7 @@ from stripe import StripeClient  # noqa: F401  # loaded now, so that no run pays
 
 from chalicelib.kernel.instant import Instant
 from chalicelib.runtime import aws, dynamo, outbox, resources
+from chalicelib.search import cities
 from infra.local.stripe_server.engine import StripeEngine
 from tests.builders import salons
 from tests.simulation import clockwork, provider
@@ -54,6 +55,7 @@ class World:
         )
         outbox.SHARDS = 2  # more find nothing more
         Phones.wire = staticmethod(lambda: self.present.wire)
+        cities.begin = self._beside
         for module in list(sys.modules.values()):
             if getattr(module, "__name__", "").startswith("chalicelib"):
                 for name, value in list(vars(module).items()):
@@ -81,6 +83,10 @@ class World:
 
     def _take(self, operation: str, asked: dict[str, Any]) -> dict[str, Any]:
         return self.present.functions.take(operation, asked)
+
+    def _beside(self, name: str, work: Callable[[], None]) -> None:
+        """What a process does beside its requests is a task of its own, and may die like any other."""
+        self.present.baton.spawn(name, lambda: self.present.functions.invoke(work))
 
     def _sleep(self, seconds: float) -> None:
         if self.run is not None and self.run.baton.running is not None:

@@ -1,0 +1,129 @@
+"""Merchants change prices, close and open their shops, and people search until it shows.
+
+Races: writers beside each other in one city's log; a base that is built while they write; a writer, a builder or a
+searcher that dies anywhere; a process that begins anew and finds an old base and a long log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+
+from botocore.exceptions import BotoCoreError, ClientError
+from pynamodb.exceptions import PynamoDBException
+
+from chalicelib.catalog import service as catalog
+from chalicelib.catalog.model import APPROVED, ShopPage
+from chalicelib.kernel.errors import Problem
+from chalicelib.kernel.money import Money
+from chalicelib.runtime.context import Context
+from chalicelib.runtime.entry import system_context
+from chalicelib.search import cities
+from tests.builders.salons import Salon
+from tests.simulation import promises, steps
+from tests.simulation.apps import App
+from tests.simulation.simulation import Run
+
+FOUND_WITHIN_SECONDS = 5
+
+_faults: list[str] = []
+_salons: list[Salon] = []
+
+
+def begin(run: Run) -> None:
+    _faults.clear()
+    _salons[:] = [run.salon(staff=1, price_minor=10_000 + number) for number in range(3)]
+    for number, salon in enumerate(_salons):
+        steps.acts(run, f"owner {number}", lambda salon=salon: _runs_a_shop(run, salon))
+    for number in range(2):
+        app = steps.newcomer(run)
+        steps.acts(run, f"searcher {number}", lambda app=app: _looks_around(app))
+    steps.acts(run, "nightly build", lambda: _builds(run))
+    buyer = steps.newcomer(run)
+    steps.acts(run, "buyer", lambda: steps.books_and_pays(buyer, _salons[0], think=20))
+    run.ticks("sweep", "relay_outbox")
+
+
+def rest(run: Run) -> None:
+    """Nothing goes wrong any more: what stands in the catalogue is what is found, warm, changed, and from nothing."""
+    run.comes_to_rest()
+    app = steps.newcomer(run)
+    run.baton.spawn("last look", lambda: _last_look(run, app))
+    run.baton.run()
+
+
+def check(run: Run) -> list[str]:
+    return promises.broken(run) + _faults
+
+
+def _runs_a_shop(run: Run, salon: Salon) -> None:
+    for _ in range(3):
+        run.waits_about(30)
+        what = steps.one_of(run, ("price", 4), ("close", 1), ("open", 2))
+        price = Money(run.baton.choose.randint(100, 90_000), "CNY")
+        if what == "price":
+            _writes(run, lambda ctx, price=price: _changes_price(ctx, salon, price))
+        else:
+            state = APPROVED if what == "open" else "suspended"
+            _writes(run, lambda ctx, state=state: _moves(ctx, salon, state))
+
+
+def _writes(run: Run, write: Callable[[Context], None]) -> None:
+    """The merchant's side has no routes for this yet; its use case runs as a function, which may die."""
+    with suppress(Problem, PynamoDBException, ClientError, BotoCoreError):
+        run.functions.invoke(lambda: write(system_context()))
+
+
+def _changes_price(ctx: Context, salon: Salon, price: Money) -> None:
+    offer = catalog.offer(ctx, salon.offer.id)
+    catalog.put_offer(ctx, replace(offer, price=price, version=offer.version + 1))
+
+
+def _moves(ctx: Context, salon: Salon, state: str) -> None:
+    shop = catalog.shop(ctx, salon.shop.id)
+    catalog.put_shop(ctx, replace(shop, state=state, version=shop.version + 1))
+
+
+def _looks_around(app: App) -> None:
+    for _ in range(3):
+        app.run.waits_about(40)
+        app.get("/v1/search?city=sha&sort=price")
+
+
+def _builds(run: Run) -> None:
+    for _ in range(2):
+        run.waits_about(60)
+        run.functions.schedule("build_search")
+
+
+# At rest
+
+
+def _last_look(run: Run, app: App) -> None:
+    _compares(app, "warm, at rest")
+    for number, salon in enumerate(_salons):
+        _writes(run, lambda ctx, salon=salon, number=number: _changes_price(ctx, salon, Money(777 + number, "CNY")))
+    _writes(run, lambda ctx: _moves(ctx, _salons[1], "suspended"))
+    run.waits(FOUND_WITHIN_SECONDS)
+    _compares(app, "five seconds after changes")
+    run.functions.schedule("build_search")
+    run.waits(FOUND_WITHIN_SECONDS)
+    _compares(app, "on a new base")
+    cities.forget()
+    _compares(app, "from nothing")
+    run.waits(FOUND_WITHIN_SECONDS)
+    _compares(app, "from the base that was loaded beside")
+
+
+def _compares(app: App, when: str) -> None:
+    reply = app.get("/v1/search?city=sha&sort=price&limit=100")
+    found = [(item["shop_id"], item["price_from"]["amount_minor"]) for item in reply.json.get("items", ())]
+    listed = [page for salon in _salons if (page := _page(salon).listing()) is not None]
+    wanted = sorted((min(offer.price.amount_minor for offer in page.offers), page.shop.id) for page in listed)
+    if found != [(shop_id, amount) for amount, shop_id in wanted]:
+        _faults.append(f"search, {when}: {reply.status} {found} is found, {wanted} is listed")
+
+
+def _page(salon: Salon) -> ShopPage:
+    return catalog.whole_page(system_context(), salon.shop.id)
