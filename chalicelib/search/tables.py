@@ -72,7 +72,7 @@ class BaseMoved(Conflict):
 
 
 def base(city: str, *, consistent: bool = False) -> Pointer | None:
-    """A74: the base that stands."""
+    """A111: the base that stands."""
     for row in BaseRow.query(f"base#{city}", BaseRow.sk == "-", consistent_read=consistent):
         plain = row.content
         return Pointer(
@@ -89,7 +89,7 @@ def base(city: str, *, consistent: bool = False) -> Pointer | None:
 
 
 def put_base(tx: Transaction, pointer: Pointer) -> None:
-    """A75: in the place of the version before. The commit raises BaseMoved when that does not stand there any more."""
+    """A112: in the place of the version before. The commit raises BaseMoved when that does not stand there any more."""
     content = {
         "key": pointer.key,
         "sequence": pointer.sequence,
