@@ -86,17 +86,17 @@ class Spelling:
 
 
 class Syllables:
-    """What tokens are spelled by."""
+    """What tokens are spelled by. `begun` are all beginnings of theirs, down to a letter."""
 
     def __init__(self, syllables: Iterable[str]) -> None:
         self._whole = frozenset(syllables)
-        self._begun = frozenset(one[:length] for one in self._whole for length in range(1, len(one) + 1))
+        self.begun = frozenset(one[:length] for one in self._whole for length in range(1, len(one) + 1))
         self._longest = max(map(len, self._whole), default=0)
 
     def spelling(self, token: str) -> Spelling:
         """In time linear to the token's length, however many ways there are."""
         steps: list[tuple[str, ...]] = [()] * len(token)
-        ends = [token[place:] in self._begun for place in range(len(token))]
+        ends = [token[place:] in self.begun for place in range(len(token))]
         for place in reversed(range(len(token))):
             parts = [token[place:end] for end in range(place + 1, min(place + self._longest + 1, len(token)))]
             steps[place] = tuple(

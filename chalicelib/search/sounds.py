@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import cached_property, reduce
 from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
 
 from chalicelib.search.readings import Readings, Spelling, Syllables
-from chalicelib.search.terms import NO_ROWS, Array, Flags, Lists, common, distinct
+from chalicelib.search.terms import NO_ROWS, SEGMENT, Array, Flags, Lists, common, distinct
 from chalicelib.search.words import INITIALS
 
 Numbers: TypeAlias = Array
@@ -39,6 +39,14 @@ class Sounds:
         there[there] = self._characters[places[there]] == codes[there]
         return (places[there] + 1).astype(self._pairs.many_terms.dtype)
 
+    @cached_property
+    def _number_of(self) -> Array:
+        """The number of each code point up to one behind the last character; 0 for what is none."""
+        size = int(self._characters[-1]) + 2 if len(self._characters) else 1
+        numbers = np.zeros(size, np.uint16 if len(self._characters) < SEGMENT else np.uint32)
+        numbers[self._characters] = np.arange(1, len(self._characters) + 1)
+        return numbers
+
     def spelling(self, token: str) -> Spelling:
         return self._syllables.spelling(token)
 
@@ -47,12 +55,12 @@ class Sounds:
 
     def begun(self, beginning: str) -> Numbers:
         """Characters with a syllable that begins so. Kept, because there are few hundred beginnings."""
+        if beginning not in self._syllables.begun:
+            return self.numbers("")
         found = self._begun.get(beginning)
         if found is None:
             parts = [numbers for syllable, numbers in self._whole.items() if syllable.startswith(beginning)]
-            found = np.unique(np.concatenate(parts)) if parts else self.numbers("")
-            if parts:
-                self._begun[beginning] = found
+            found = self._begun[beginning] = np.unique(np.concatenate(parts))
         return found
 
     def flags(self, numbers: Numbers) -> Flags:
@@ -76,38 +84,35 @@ class Sounds:
     def heard(self, token: str, texts: Sequence[str]) -> Flags:
         """In which of the folded texts the token is spelled or its initials stand, and exactly there."""
         codes = np.frombuffer("".join(f"{text}\n" for text in texts).encode("utf-32-le"), "<u4")
-        places = np.minimum(self._characters.searchsorted(codes), len(self._characters) - 1)
-        numbers = np.where(self._characters[places] == codes, places + 1, 0)
-        ahead = np.cumsum([0, *(len(text) + 1 for text in texts)])[:-1]
-        begins = self._spelled(token, numbers)
-        if len(token) >= INITIALS:
-            begins |= _in_a_row([self.flags(self.begun(letter))[numbers] for letter in token])
-        return np.logical_or.reduceat(begins, ahead)
+        numbers = self._number_of[np.minimum(codes, len(self._number_of) - 1)]
+        ends = np.concatenate([self._spelled(token, numbers), self._initials(token, numbers)])
+        heard = np.zeros(len(texts), np.bool_)
+        heard[np.cumsum([len(text) + 1 for text in texts]).searchsorted(ends, "right")] = True
+        return heard
 
-    def _spelled(self, token: str, numbers: Array) -> Flags:
-        """Where in a text the token's spelling begins, from its end backward: `later[place]` is where what stands of
-        it from there on begins."""
+    def _spelled(self, token: str, numbers: Array) -> Array:
+        """Places where a spelling of the token ends. A text's last number is 0, so none reaches into the next text."""
         spelling = self.spelling(token)
-        later: dict[int, Flags] = {}
-        for place in reversed(range(len(token))):
-            begins = np.zeros(len(numbers), np.bool_)
-            if spelling.ends[place]:
-                begins |= self.flags(self.begun(token[place:]))[numbers]
-            for syllable in spelling.steps[place]:
-                here = self.flags(self.whole(syllable))[numbers]
-                here[:-1] &= later[place + len(syllable)][1:]
-                begins |= here
-            later[place] = begins
-        return later[0]
+        reached: list[list[Array]] = [[] for _ in token]  # where the spelling of that much of the token has led
+        reached[0] = [np.arange(len(numbers))]
+        found: list[Array] = []
+        for begin, parts in enumerate(reached):
+            if not parts:
+                continue
+            places = np.unique(np.concatenate(parts)) if len(parts) > 1 else parts[0]
+            following = numbers[places]
+            if spelling.ends[begin]:
+                found.append(places[self.flags(self.begun(token[begin:]))[following]])
+            for syllable in spelling.steps[begin]:
+                reached[begin + len(syllable)].append(places[self.flags(self.whole(syllable))[following]] + 1)
+        return np.concatenate([reached[0][0][:0], *found])
 
-
-def _in_a_row(each: Sequence[Flags]) -> Flags:
-    """Where the first of them holds, the second one place later, and so on; the last place is never a character."""
-    begins = each[0].copy()
-    for distance, flags in enumerate(each[1:], start=1):
-        begins[:-distance] &= flags[distance:]
-        begins[-distance:] = False
-    return begins
+    def _initials(self, token: str, numbers: Array) -> Array:
+        """Places where the token's initials end."""
+        places = np.arange(len(numbers) if len(token) >= INITIALS else 0)
+        for letter in token:
+            places = places[self.flags(self.begun(letter))[numbers[places]]] + 1
+        return places - 1
 
 
 @dataclass

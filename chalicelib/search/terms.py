@@ -59,10 +59,17 @@ def common(some: Array, others: Array) -> Array:
 
 def is_in(some: Array, others: Array) -> Flags:
     """Which of some ascending numbers stand among others, ascending too."""
+    found: Flags
     if not len(others):
-        return np.zeros(len(some), np.bool_)
-    there: Flags = others[np.minimum(others.searchsorted(some), len(others) - 1)] == some
-    return there
+        found = np.zeros(len(some), np.bool_)
+    elif len(some) < 4_096:
+        found = others[np.minimum(others.searchsorted(some), len(others) - 1)] == some
+    else:
+        before, behind = int(others[0]) - 1, int(others[-1]) + 1
+        there = np.zeros(behind - before + 1, np.bool_)
+        there[others.astype(np.int64) - before] = True
+        found = there[np.clip(some.astype(np.int64), before, behind) - before]
+    return found
 
 
 @dataclass(frozen=True)
@@ -76,9 +83,12 @@ class Segment:
     @classmethod
     def of(cls, terms: NDArray[np.uint64], rows: NDArray[np.uint64]) -> Segment:
         """From a term and a row each, in any order and repeated at will."""
-        both = np.unique(terms << np.uint64(SEGMENT_BITS) | rows)
-        found, counts = np.unique(both >> np.uint64(SEGMENT_BITS), return_counts=True)
-        return cls(found, counts, (both & np.uint64(SEGMENT - 1)).astype(np.uint16))
+        both = np.sort(terms << np.uint64(SEGMENT_BITS) | rows)
+        both = both[_begins(both)]
+        terms = both >> np.uint64(SEGMENT_BITS)
+        begins = np.flatnonzero(_begins(terms))
+        counts = np.diff(begins, append=len(terms))
+        return cls(terms[begins], counts, (both & np.uint64(SEGMENT - 1)).astype(np.uint16))
 
     def renamed(self, terms: Array) -> Segment:
         """The same rows under other terms, one for each of its own."""
@@ -86,6 +96,13 @@ class Segment:
         begins = np.cumsum(self.counts) - self.counts
         rows = self.rows[spread(begins[order], (begins + self.counts)[order])]
         return Segment(terms[order], self.counts[order], rows)
+
+
+def _begins(ascending: Array) -> Flags:
+    """Where another number begins."""
+    begins = np.ones(len(ascending), np.bool_)
+    np.not_equal(ascending[1:], ascending[:-1], out=begins[1:])
+    return begins
 
 
 @dataclass(frozen=True)
@@ -166,34 +183,36 @@ class Lists:
         if place >= 0:
             return self.single_rows[place : place + 1]
         place = _place(self.dense_terms, dense[segment], dense[segment + 1], term)
-        return self._unpacked(place) if place >= 0 else NO_ROWS
+        return np.flatnonzero(np.unpackbits(self._bits[place])).astype(np.uint16) if place >= 0 else NO_ROWS
 
     def united(self, segment: int, lows: Array, highs: Array, seconds: Flags | None = None) -> Array:
         """The rows of all terms of the ranges low to high (not included), ascending. `seconds` says which lower halves
         of a term count."""
-        found = []
         single, many, dense = self._bounds
-        for terms, bounds in ((self.single_terms, single), (self.many_terms, many), (self.dense_terms, dense)):
+
+        def places(terms: Array, bounds: list[int]) -> Array:
             begin, end = bounds[segment], bounds[segment + 1]
             part = terms[begin:end]
-            firsts, lasts = part.searchsorted(lows), part.searchsorted(highs)
-            if not len(part) or not (lasts > firsts).any():
-                continue
-            places = spread(firsts, lasts)
-            if seconds is not None:
-                places = places[seconds[part[places] & _lower_half(part.dtype)]]
-            places += begin
-            if terms is self.single_terms:
-                found.append(self.single_rows[places])
-            elif terms is self.many_terms:
-                found.append(self.many_rows[spread(self.many_starts[places], self.many_starts[places + 1])])
-            else:
-                found.extend(self._unpacked(place) for place in places.tolist())
-        return distinct(np.concatenate(found)) if found else NO_ROWS
+            found = spread(part.searchsorted(lows), part.searchsorted(highs))
+            if seconds is not None and len(found):
+                found = found[seconds[part[found] & _lower_half(part.dtype)]]
+            return found + begin
 
-    def _unpacked(self, place: int) -> Array:
-        size = SEGMENT // 8
-        return np.flatnonzero(np.unpackbits(self.dense_bits[place * size : (place + 1) * size])).astype(np.uint16)
+        rows = self.single_rows[places(self.single_terms, single)]
+        listed = places(self.many_terms, many)
+        if len(listed):
+            more = self.many_rows[spread(self.many_starts[listed], self.many_starts[listed + 1])]
+            rows = np.concatenate([rows, more])
+        packed = places(self.dense_terms, dense)
+        if not len(packed):
+            return distinct(rows)
+        there = np.unpackbits(np.bitwise_or.reduce(self._bits[packed])).view(np.bool_)
+        there[rows] = True
+        return np.flatnonzero(there).astype(np.uint16)
+
+    @cached_property
+    def _bits(self) -> Array:
+        return self.dense_bits.reshape(-1, SEGMENT // 8)
 
 
 def _lower_half(dtype: np.dtype[Any]) -> Any:
@@ -298,13 +317,16 @@ class Builder:
         characters = self.characters()
         dtype = np.uint32 if len(characters) < SEGMENT - 1 else np.uint64
         bits = np.uint64(np.dtype(dtype).itemsize * 4)
-        number = np.zeros(1 << _CODE_BITS, np.uint64)
-        number[characters] = np.arange(1, len(characters) + 1)
+        below = np.concatenate([[0], characters]).astype(np.uint64)  # a run's end first, so that places are numbers
+
+        def number(codes: Array) -> Array:
+            return below.searchsorted(codes).astype(np.uint64)
+
         code = np.uint64((1 << _CODE_BITS) - 1)
         return Lists.of(
             [
                 Segment(
-                    number[one.terms >> np.uint64(_CODE_BITS)] << bits | number[one.terms & code], one.counts, one.rows
+                    number(one.terms >> np.uint64(_CODE_BITS)) << bits | number(one.terms & code), one.counts, one.rows
                 )
                 for one in self._pairs
             ],
