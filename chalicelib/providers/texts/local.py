@@ -11,8 +11,9 @@ from pathlib import Path
 _FILE = Path(__file__).with_name("words.json")
 _UNSEEN = re.compile(r"[\u00ad\u200b-\u200f\u2060\ufeff]")
 _BETWEEN = re.compile(r"[\s.\-_*·,，。、~|/\\]+")
-# Seven digits and more in a row, whatever stands between them: no price and no date is that long.
-_NUMBER = re.compile(r"(?:\d[\s.\-_*·()+]{0,2}){7,}")
+_DATE = re.compile(r"20\d\d\s?[-./年]\s?\d{1,2}\s?[-./月]\s?\d{1,2}(?!\d)")
+# Seven digits and more in a row, whatever stands between them: no price is that long.
+_NUMBER = re.compile(r"(?:\d[\s.\-_*·()+]{0,3}){7,}")
 _CHINESE_DIGITS = str.maketrans("零〇一二三四五六七八九壹贰叁肆伍陆柒捌玖", "00123456789123456789")
 _LINK = re.compile(
     r"https?:|www\.|\b[a-z0-9][a-z0-9\-]{1,60}\s?\.\s?(?:com|cn|net|org|io|top|xyz|shop|vip|cc|me|link)\b", re.ASCII
@@ -37,8 +38,9 @@ class WordList:
         ((), ('contact',), ('contact',))
         """
         seen = _UNSEEN.sub("", unicodedata.normalize("NFKC", text)).casefold()
+        digits = _DATE.sub(" / ", seen)
         found = []
-        if _NUMBER.search(seen) or _NUMBER.search(seen.translate(_CHINESE_DIGITS)) or _CONTACT.search(seen):
+        if _NUMBER.search(digits) or _NUMBER.search(digits.translate(_CHINESE_DIGITS)) or _CONTACT.search(seen):
             found.append("contact")
         if _LINK.search(seen):
             found.append("link")
