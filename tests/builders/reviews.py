@@ -20,7 +20,7 @@ SCORES = {"service": 5, "environment": 4, "value": 5}
 
 def served(salon: salons.Salon | None = None, **given: Any) -> Visit:
     """A visit from its booking to its end, free of charge where nothing else is said, so that nobody has to pay."""
-    place = salon or salons.salon(**{"price_minor": 0, "staff": 20, **given})
+    place = salon or salons.salon(**{"price_minor": 0, "staff": 4, **given})
     visit = build.booked(place, days_ahead=1)
     visit.until_start()
     for act in ("check-in", "start", "finish"):
