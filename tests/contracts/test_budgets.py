@@ -228,7 +228,7 @@ def test_a_watch_costs_a_handful_of_units(capsys: pytest.CaptureFixture[str]) ->
 
 def test_reviews_cost_what_was_agreed(capsys: pytest.CaptureFixture[str]) -> None:
     """The review, its place in the list and its news; then the count, which writes the rating, the page's lock and the
-    shop's listing with what tells search of it. A list costs its keys, a read for each eight kilobytes of every review, and the shop's page."""
+    shop's listing with what tells search of it. A list costs its keys, half a read a review, and the shop's page."""
     visit = reviews.served()
     shop = visit.salon.shop
     costs = Costs("reviews")
