@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from chalicelib.runtime.settings import SettingsError, settings
 
 if TYPE_CHECKING:
-    from chalicelib.providers.ports import FileStore, PaymentProvider, Secrets, SmsSender, WechatLogin
+    from chalicelib.providers.ports import FileStore, PaymentProvider, Secrets, SmsSender, TextCheck, WechatLogin
 
 
 def _load(class_path: str, *arguments: Any) -> Any:
@@ -46,6 +46,11 @@ class Adapters:
     @cached_property
     def files(self) -> FileStore:
         adapter: FileStore = _load(settings().files, settings().files_bucket)
+        return adapter
+
+    @cached_property
+    def texts(self) -> TextCheck:
+        adapter: TextCheck = _load(settings().texts)
         return adapter
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from chalicelib.catalog.hours import Hours, Minutes, Stretch, intervals_of, is_open
+from chalicelib.catalog.rating import Rating
 from chalicelib.kernel.errors import Invalid, NotFound
 from chalicelib.kernel.geo import Point
 from chalicelib.kernel.instant import Instant
@@ -290,11 +291,20 @@ class Offer:
 
 @dataclass(frozen=True)
 class ShopPage:
-    """A shop with its offers and staff, in the order in which they are shown."""
+    """A shop with its offers and staff, in the order in which they are shown. Once its reviews have been counted, the
+    `rating` says what the shop's own figures are."""
 
     shop: Shop
     offers: tuple[Offer, ...]
     staff: tuple[Staff, ...]
+    rating: Rating | None = None
+
+    def rated(self) -> ShopPage:
+        """With the rating's figures in the shop, whoever wrote others there."""
+        if self.rating is None:
+            return self
+        shop = replace(self.shop, rating_sum_centi=self.rating.sum_centi, rating_count=self.rating.count)
+        return replace(self, shop=shop)
 
     def public(self) -> ShopPage:
         """Only what is on the shelf and who is at work."""
@@ -302,6 +312,7 @@ class ShopPage:
             self.shop,
             tuple(offer for offer in self.offers if offer.state == ON_SHELF and KINDS[offer.kind].on_sale),
             tuple(member for member in self.staff if member.state == ACTIVE),
+            self.rating,
         )
 
     def listing(self) -> ShopPage | None:

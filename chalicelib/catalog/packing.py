@@ -22,6 +22,7 @@ from chalicelib.catalog.model import (
     Staff,
     Text,
 )
+from chalicelib.catalog.rating import Rating
 from chalicelib.kernel import ids
 from chalicelib.kernel.geo import Point, to_gcj02
 from chalicelib.kernel.instant import Instant
@@ -340,6 +341,15 @@ def to_offer(lean: Plain) -> Offer:
             "usage_rules": tuple(plain["usage_rules"]),
         }
     )
+
+
+def of_rating(rating: Rating) -> Plain:
+    return {"n": rating.count, "s": [rating.service, rating.environment, rating.value], "st": list(rating.stars)}
+
+
+def to_rating(plain: Plain, revision: int) -> Rating:
+    service, environment, value = plain["s"]
+    return Rating(plain["n"], service, environment, value, tuple(plain["st"]), revision)
 
 
 def of_page(page: ShopPage) -> Plain:

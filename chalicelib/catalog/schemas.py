@@ -21,6 +21,7 @@ from chalicelib.catalog.model import (
     open_now,
     text_in,
 )
+from chalicelib.catalog.rating import STARS, Rating
 from chalicelib.kernel.instant import Instant
 from chalicelib.kernel.money import BPS
 from chalicelib.runtime import messages
@@ -140,6 +141,26 @@ class ContactOut(Output):
     phone: str | None = Field(examples=["021-6333 0001"])
 
 
+class ReviewsOut(Output):
+    """What the shop's published reviews come to: how many, the plain mean of each score, and how many of each star."""
+
+    count: int = Field(examples=[128])
+    service: float | None = Field(examples=[4.81])
+    environment: float | None = Field(examples=[4.62])
+    value: float | None = Field(examples=[4.7])
+    stars: dict[str, int] = Field(examples=[{"5": 96, "4": 24, "3": 5, "2": 2, "1": 1}])
+
+    @classmethod
+    def of(cls, rating: Rating | None) -> ReviewsOut:
+        counted = rating or Rating()
+        means = {name: counted.mean_centi(name) for name in ("service", "environment", "value")}
+        return cls(
+            count=counted.count,
+            **{name: None if mean is None else mean / 100 for name, mean in means.items()},
+            stars={str(star): counted.stars[star - 1] for star in reversed(STARS)},
+        )
+
+
 class ShopOut(Output):
     """`rating` is drawn towards the average of all shops while ratings are few; `rating_count` are the real ones."""
 
@@ -156,6 +177,7 @@ class ShopOut(Output):
     open_now: bool
     rating: float = Field(examples=[4.63])
     rating_count: int
+    reviews: ReviewsOut
     sales: int
     photos: list[str]
     contact: ContactOut
@@ -180,6 +202,7 @@ class ShopOut(Output):
             open_now=open_now(shop, now),
             rating=shop.rating_centi / 100,
             rating_count=shop.rating_count,
+            reviews=ReviewsOut.of(page.rating),
             sales=shop.sales,
             photos=list(shop.photos),
             contact=ContactOut(phone=shop.phone_public or None),

@@ -30,6 +30,7 @@ from chalicelib.catalog.model import (
     ShopPage,
     Staff,
 )
+from chalicelib.catalog.rating import Rating, RatingMoved
 from chalicelib.kernel import ids
 from chalicelib.kernel.errors import Conflict, Invalid, InvalidTransition, NotFound, Stale, Unavailable
 from chalicelib.runtime.context import Context
@@ -240,6 +241,29 @@ def put_staff(ctx: Context, staff: Staff) -> None:
     _write(ctx, staff.shop_id, change)
 
 
+def rating_revision(ctx: Context, shop_id: str) -> int:
+    """How often the shop's rating was written: to be read before what it is counted from. 0 before the first time."""
+    return tables.rating_revision(shop_id)
+
+
+def put_rating(ctx: Context, shop_id: str, rating: Rating, seen: int) -> None:
+    """What the shop's reviews come to, over the revision that was read before they were. It is a write of the page, so
+    that search hears of it, and none of the shop, whose version stays.
+
+    The revision moves although the figures may be as before: whoever counts at the same time must notice.
+    Raises RatingMoved when another revision stands there, and ShopNotFound.
+    """
+
+    def change(page: ShopPage | None) -> ShopPage:
+        if page is None:
+            raise ShopNotFound
+        if (page.rating.revision if page.rating else 0) != seen:
+            raise RatingMoved
+        return replace(page, rating=replace(rating, revision=seen + 1))
+
+    _write(ctx, shop_id, change)
+
+
 def put_shop_page(ctx: Context, page: ShopPage) -> None:
     """A new shop with all its offers and staff, in one transaction. Raises Stale when the shop exists, and Invalid."""
 
@@ -259,7 +283,7 @@ def _write(ctx: Context, shop_id: str, change: Callable[[ShopPage | None], ShopP
         # The lock is read first: whatever changes the page after this line also moves the lock.
         lock = tables.page_lock(shop_id)
         before = tables.get_page(ids.tag(shop_id), consistent=True)
-        after = change(before)
+        after = change(before).rated()
         after = replace(after, shop=replace(after.shop, position=packing.quantised(after.shop.position)))
         home = next((city for city in cities(ctx) if city.code == after.shop.city), None)
         _refuse(checks.page_faults(after, home))
@@ -275,8 +299,10 @@ def _write(ctx: Context, shop_id: str, change: Callable[[ShopPage | None], ShopP
 
 def _commit(ctx: Context, before: ShopPage | None, after: ShopPage, lock: int) -> None:
     def write(tx: Transaction) -> None:
-        if before is None or after.shop != before.shop:
+        if before is None or _shop_differs(before, after):
             tables.put_shop(tx, after.shop, Stale())
+        if after.rating is not None and (before is None or after.rating != before.rating):
+            tables.put_rating(tx, after.shop.id, after.rating, _PageChanged())
         for offer in after.offers:
             if before is None or offer not in before.offers:
                 tables.put_offer(tx, offer, Stale())
@@ -289,6 +315,13 @@ def _commit(ctx: Context, before: ShopPage | None, after: ShopPage, lock: int) -
 
     old, new = before.listing() if before is not None else None, after.listing()
     citylog.commit(ctx, _news(old, new), write)
+
+
+def _shop_differs(before: ShopPage, after: ShopPage) -> bool:
+    """Whether the shop's own row has changed; figures that a rating gives are none of its."""
+    if after.rating is None:
+        return after.shop != before.shop
+    return after.shop != replace(before, rating=after.rating).rated().shop
 
 
 def _moved_away(old: ShopPage, new: ShopPage | None) -> bool:

@@ -4,6 +4,7 @@
 |---|---|---|
 | tag of the shop | `-` | the shop |
 | | `ofr#<half>` `stf#<half>` | current offers and staff |
+| | `rtg` | what the shop's reviews come to; its version is the rating's revision |
 | | `ver#<half>#v0003` | an offer's immutable version |
 | | `~` | the page's lock: how often any of the above was written |
 | `mch_…` | `-`, `shp#<shop id>` | the merchant, its shops |
@@ -22,6 +23,7 @@ from typing import Any, TypeVar
 from chalicelib.catalog import changes, packing
 from chalicelib.catalog.changes import Change
 from chalicelib.catalog.model import Category, City, Merchant, Offer, Shop, ShopPage, Staff
+from chalicelib.catalog.rating import Rating
 from chalicelib.kernel import ids
 from chalicelib.kernel.errors import Problem
 from chalicelib.kernel.instant import DAY_MS, Instant
@@ -32,6 +34,7 @@ T = TypeVar("T")
 
 _LOG_DAYS = 2
 _LOCK = "~"  # sorts behind everything that a page Query reads
+_RATING = "rtg"
 
 
 class CatalogRow(Row):
@@ -88,18 +91,28 @@ def get_page(shop_tag: str, *, consistent: bool) -> ShopPage | None:
     shop: Shop | None = None
     offers: list[Offer] = []
     staff: list[Staff] = []
+    rating: Rating | None = None
     for row in query_all(CatalogRow, shop_tag, CatalogRow.sk < "ver#", consistent=consistent):
         if row.sk == "-":
             shop = packing.to_shop(row.content)
         elif row.sk.startswith("ofr#"):
             offers.append(packing.to_offer(row.content))
+        elif row.sk == _RATING:
+            rating = packing.to_rating(row.content, row.version)
         else:
             staff.append(packing.to_staff(row.content))
     if shop is None:
         return None
     offers.sort(key=lambda offer: (offer.rank, offer.id))
     staff.sort(key=lambda member: (member.rank, member.id))
-    return ShopPage(shop, tuple(offers), tuple(staff))
+    return ShopPage(shop, tuple(offers), tuple(staff), rating).rated()
+
+
+def rating_revision(shop_id: str) -> int:
+    """A100 how often the shop's rating was written; 0 before the first time. Read strongly."""
+    for row in CatalogRow.query(ids.tag(shop_id), CatalogRow.sk == _RATING, consistent_read=True):
+        return int(row.version)
+    return 0
 
 
 def get_offer(offer_id: str, *, consistent: bool) -> Offer | None:
@@ -210,6 +223,11 @@ def put_staff(tx: Transaction, staff: Staff, otherwise: Problem) -> None:
     shop_tag, half = ids.split(staff.id)
     content = packing.of_staff(staff)
     _put(tx, shop_tag, f"stf#{half}", version=staff.version, content=content, otherwise=otherwise)
+
+
+def put_rating(tx: Transaction, shop_id: str, rating: Rating, otherwise: Problem) -> None:
+    content = packing.of_rating(rating)
+    _put(tx, ids.tag(shop_id), _RATING, version=rating.revision, content=content, otherwise=otherwise)
 
 
 def move_page_lock(tx: Transaction, shop_id: str, seen: int, otherwise: Problem) -> None:

@@ -14,7 +14,7 @@ OPERATOR_ROLE = "operator"
 # One table of what a merchant's staff may do. Whatever a role does not name is denied.
 _MONEY = frozenset({"balance.read", "statements.read"})
 _COUNTER = frozenset({"orders.read", "orders.accept", "orders.serve", "redeem"})
-_SHOP = _COUNTER | {"orders.cancel", "offers.edit", "shops.edit", "calendar.edit"}
+_SHOP = _COUNTER | {"orders.cancel", "offers.edit", "shops.edit", "calendar.edit", "reviews.read", "reviews.reply"}
 ROLES: dict[str, frozenset[str]] = {
     "owner": _SHOP | _MONEY | {"staff.manage", "withdrawals.request"},
     "manager": _SHOP | _MONEY,

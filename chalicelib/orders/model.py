@@ -229,6 +229,15 @@ class Order:
         )
 
 
+REVIEW_DAYS = 30
+
+
+def reviewable_until(order: Order, line: Line) -> Instant | None:
+    """Until when a line may be reviewed: 30 days from its fulfilment. None while it has not been fulfilled."""
+    served = order.state in ("fulfilled", "completed") and line.fulfilment_state == "finished"
+    return order.earned_at.plus(days=REVIEW_DAYS) if served and order.earned_at is not None else None
+
+
 def tab(order: Order) -> str:
     """Where an app lists the order: to_pay, to_use, in_service, done or refunds."""
     if any(refund.open for refund in order.refunds):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from chalicelib.orders.model import Charge, Line, Order, tab
+from chalicelib.orders.model import Charge, Line, Order, reviewable_until, tab
 from chalicelib.web.schema import Empty, Input, InstantText, MoneyOut, Output, Query, id_rules
 
 OfferId = Annotated[str, *id_rules("ofr")]
@@ -138,6 +138,10 @@ class LineOut(Output):
     net: MoneyOut
     fulfilment_state: str
     booking: BookingOut | None
+    reviewable_until: str | None = Field(
+        description="Until when it may be reviewed; null while it has not been fulfilled",
+        examples=["2026-12-22T09:57:16.123Z"],
+    )
 
 
 class ChargeOut(Output):
@@ -351,6 +355,7 @@ def _line_out(order: Order, line: Line, names: Names) -> LineOut:
         discounts=[DiscountOut(funder=d.funder, id=d.id, amount=money(order, d.amount_minor)) for d in line.discounts],
         net=money(order, line.net_minor),
         fulfilment_state=line.fulfilment_state,
+        reviewable_until=str(until) if (until := reviewable_until(order, line)) else None,
         booking=BookingOut(
             starts_at=str(booking.starts_at),
             ends_at=str(booking.ends_at),

@@ -237,6 +237,14 @@ class FileStore(Protocol):
         """The keys that begin with this text, in order. Raises ProviderUnavailable."""
 
 
+class TextCheck(Protocol):
+    """What must be known of a text before it is shown to everybody."""
+
+    def faults(self, text: str) -> tuple[str, ...]:
+        """Why a person should read it first, `contact`, `link`, `words` or a word of the provider's; empty for a clean
+        text. Raises ProviderUnavailable."""
+
+
 class Ports(Protocol):
     @property
     def secrets(self) -> Secrets: ...
@@ -248,3 +256,5 @@ class Ports(Protocol):
     def wechat_login(self) -> WechatLogin: ...
     @property
     def files(self) -> FileStore: ...
+    @property
+    def texts(self) -> TextCheck: ...

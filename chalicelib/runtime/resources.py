@@ -29,8 +29,9 @@ class Queue:
 
 NOTIFY = Queue("notify")
 REFUND = Queue("refund")
+RATE = Queue("rate")
 
-QUEUES = (NOTIFY, REFUND)
+QUEUES = (NOTIFY, REFUND, RATE)
 
 # An event that stands here is news and has one queue: its outbox row stands until that queue's consumer is done. A
 # second consumer of the same event would be a second event. Publishing any other name raises.
@@ -41,6 +42,7 @@ TOPICS: dict[str, Queue] = {
     "order.declined": NOTIFY,
     "order.refund_approved": REFUND,
     "order.refunded": NOTIFY,
+    "review.changed": RATE,
 }
 
 _lock = threading.Lock()

@@ -126,7 +126,7 @@ _FILES = Path(__file__).parent
 @dataclass(frozen=True)
 class Place:
     """One shop as it is written down, a line of `demo_city_shops.csv`. `tier` 0 is the neighbourhood's, 2 the finest;
-    `rating` is the mean in hundredths of a star."""
+    `rating` and `ratings` are what `demo_city_reviews` makes its reviews from."""
 
     slug: str
     owner: str
@@ -223,8 +223,6 @@ def _shop(place: Place, number: int, menu: Menu) -> Shop:
             Chair(ids.owned("chr", identity, str(i)), {"zh-CN": f"{i} {menu.chair[0]}", "en": f"{menu.chair[1]} {i}"})
             for i in range(1, place.chairs + 1)
         ),
-        rating_sum_centi=place.rating * place.ratings,
-        rating_count=place.ratings,
         sales=place.sales,
     )
 

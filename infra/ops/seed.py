@@ -13,10 +13,12 @@ from typing import TypeVar
 from chalicelib.catalog import service as catalog
 from chalicelib.identity import service as identity
 from chalicelib.kernel.errors import Stale
+from chalicelib.reviews import importing
 from chalicelib.runtime import jobs
 from chalicelib.runtime.context import Context
 from chalicelib.runtime.entry import system_context
 from infra.ops import demo_city
+from infra.ops.demo_city_reviews import reviews_of
 
 CONSUMER_PHONE = "+8613800000001"
 MERCHANT_PHONE = "+8613900000001"
@@ -37,6 +39,7 @@ class SeedReport:
     shops: int = 0
     offers: int = 0
     staff: int = 0
+    reviews: int = 0
     accounts: int = 0
 
 
@@ -59,6 +62,10 @@ def seed(ctx: Context) -> SeedReport:
     merchants = sum(_new(ctx, catalog.put_merchant, demo_city.merchant_of(owner)) for owner in demo_city.owners())
     pages = [demo_city.page_of(place, number) for number, place in enumerate(demo_city.places())]
     added = [page for page in pages if _new(ctx, catalog.put_shop_page, page)]
+    reviews = sum(
+        importing.bring(ctx, page.shop, reviews_of(place, page, ctx.now))
+        for place, page in zip(demo_city.places(), pages, strict=True)
+    )
     accounts = _accounts(ctx)
     jobs.save_cursor(_JOB, {"done": 1})
     return SeedReport(
@@ -67,6 +74,7 @@ def seed(ctx: Context) -> SeedReport:
         shops=len(added),
         offers=sum(len(page.offers) for page in added),
         staff=sum(len(page.staff) for page in added),
+        reviews=reviews,
         accounts=accounts,
     )
 

@@ -16,12 +16,20 @@ from tests.builders import orders as build
 from tests.builders.identity import Person
 from tests.builders.orders import Visit, expect
 
+SCORES = {"service": 5, "environment": 4, "value": 4}
+# Bodies that would do, where an empty one would not.
+BODIES = {
+    "open_payment": b'{"method": "alipay"}',
+    "write_review": b'{"scores": {"service": 5, "environment": 4, "value": 4}}',
+    "reply_to_review": b'{"text": "Thank you"}',
+    **dict.fromkeys(("publish_review", "hide_review", "reject_review"), b'{"reason": "Looked at"}'),
+}
 ADDRESS = {"contact_name": "李雷", "phone": "+8613812345678", "city": "上海", "street": "南京西路 1266 号"}
 
 
 @dataclass(frozen=True)
 class Town:
-    """A customer with a confirmed, paid order at a salon whose earlier visit is settled; and an operator."""
+    """A customer with a confirmed, paid order at a salon whose earlier visit is settled and reviewed; an operator."""
 
     visit: Visit
     operator: Person
@@ -82,6 +90,8 @@ def built() -> Town:
     world.payer_does(attempt["attempt_id"], "succeed")
     world.settle_down()
     visit.read()
+    review = expect(customer.client.post(f"/v1/orders/{earlier.id}/reviews", {"scores": SCORES}), 201)
+    world.settle_down()
     address = expect(customer.client.post("/v1/me/addresses", ADDRESS), 201)
     return Town(
         visit,
@@ -93,6 +103,7 @@ def built() -> Town:
             "attempt_id": attempt["attempt_id"],
             "address_id": address["id"],
             "statement_id": statement["id"],
+            "review_id": review["id"],
         },
     )
 

@@ -10,11 +10,15 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from chalicelib.kernel.instant import Instant
+from chalicelib.reviews import importing
+from chalicelib.reviews.model import Scores
 from chalicelib.runtime.meter import measured
 from tests import world
-from tests.builders import identity, salons
+from tests.builders import identity, reviews, salons
 from tests.builders import orders as build
 from tests.builders.orders import Visit
+from tests.client import Client
 
 pytestmark = pytest.mark.usefixtures("sound")
 
@@ -220,3 +224,41 @@ def test_a_watch_costs_a_handful_of_units(capsys: pytest.CaptureFixture[str]) ->
     assert costs.reads["after 4 payments"] <= costs.reads["idle"] + 4 * 2 + 2
     assert costs.writes["a refund that is owed"] <= costs.writes["idle"] + 1
     assert costs.reads["a refund that is owed"] <= costs.reads["after 4 payments"] + 3
+
+
+def test_reviews_cost_what_was_agreed(capsys: pytest.CaptureFixture[str]) -> None:
+    """The review, its place in the list and its news; then the count, which writes the rating, the page's lock and the
+    shop's listing with what tells search of it. A list costs its keys, half a read a review, and the shop's page."""
+    visit = reviews.served()
+    shop = visit.salon.shop
+    costs = Costs("reviews")
+    with costs.step("write a review"):
+        review = build.expect(reviews.write(visit), 201)
+    with costs.step("count the shop"):
+        world.run_queues()
+    with costs.step("answer it"):
+        reply = f"/v1/merchant/reviews/{review['id']}/reply"
+        build.expect(visit.salon.owner.client.post(reply, {"text": "Thank you"}), 201)
+    with costs.step("write it again"):
+        build.expect(reviews.write(visit), 201)
+    many = [
+        importing.Imported(str(n), "Lin", Scores(5, 5, 4), "好" * 100, {"en": "Haircut"}, Instant(world.now().ms - n))
+        for n in range(200)
+    ]
+    importing.bring(identity.context(), shop, many)
+    other = reviews.served(visit.salon)
+    build.expect(reviews.write(other), 201)
+    with costs.step("count a shop of 200"):
+        world.run_queues()
+    for sort in ("newest", "lowest"):
+        with costs.step(f"a page of 20, {sort}"):
+            build.expect(Client().get(f"/v1/shops/{shop.id}/reviews?sort={sort}"), 200)
+    show(capsys, costs.text())
+    assert costs.writes["write a review"] <= 8
+    assert costs.writes["count the shop"] <= 18
+    assert costs.writes["answer it"] <= 2
+    assert costs.writes["write it again"] == 0
+    assert costs.writes["count a shop of 200"] <= costs.writes["count the shop"]
+    assert costs.reads["count a shop of 200"] <= costs.reads["count the shop"] + 6
+    assert costs.reads["a page of 20, newest"] <= 14
+    assert costs.reads["a page of 20, lowest"] <= 14

@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from infra.local.processes import Children, free_ports
 from infra.local.resources import create_queues
 from tests import engine, world
 from tests.builders import orders as build
+from tests.builders import reviews
 from tests.builders.orders import Visit
 
 HANDLERS = {function.name: function.handler for function in stack().functions if function.name != API}
@@ -123,6 +125,19 @@ def test_alone_refund() -> None:
     assert [refund["state"] for refund in visit.read()["refunds"]] == ["succeeded"]
     assert [entry.event for entry in ledger.entries_of(visit.id)].count("refund_succeeded") == 1
     assert not [row for row in rows("outbox", visit.id) if "refund_approved" in row["sk"]["S"]]
+
+
+def test_alone_rate() -> None:
+    """The shop's rating is counted, and the news leaves the outbox."""
+    visit = reviews.served()
+    review = build.expect(reviews.write(visit), 201)
+    (row,) = rows("outbox", review["id"])
+    ms, _, news_id = row["sk"]["S"].partition("#")
+    stored = json.loads(row["d"]["S"])
+    news = News(news_id, stored["event"], world.Instant(int(ms)), stored["data"])
+    assert run_alone("rate", brought(news)) == {"batchItemFailures": []}
+    assert reviews.rating(visit.salon.shop.id) == replace(reviews.by_hand(visit.salon.shop.id), revision=1)
+    assert not rows("outbox", review["id"])
 
 
 def test_alone_sweep() -> None:

@@ -11,6 +11,8 @@ from typing import Any
 
 from chalicelib.catalog import checks, service
 from chalicelib.kernel.instant import Instant
+from chalicelib.reviews import tables
+from chalicelib.reviews.model import rating_of
 from chalicelib.runtime import dynamo, jobs
 from chalicelib.runtime.context import Context
 from chalicelib.runtime.meter import measured
@@ -66,7 +68,12 @@ def main() -> None:
     wrong = [page.shop.id for page, there in zip(pages, stored, strict=True) if not same(page, there)]
     listed = list(service.shops_of_city(CTX, demo_city.CODE))
     wanted = sorted((there.listing() for there in stored), key=lambda p: p.shop.id)
+    counted = [rating_of(tables.scores_of(page.shop.id)) for page in stored]
     told = {
+        "ratings": [
+            [page.shop.rating_count, page.shop.rating_centi, page.rating == dataclasses.replace(found, revision=1)]
+            for page, found in zip(stored, counted, strict=True)
+        ],
         "crashed": crashed,
         "partial": partial,
         "report": dataclasses.asdict(report),
@@ -85,7 +92,7 @@ def main() -> None:
 def same(page: Any, stored: Any) -> bool:
     """Whether a page reads back as it was made; the store keeps positions to a micro-degree."""
     made, there = page.shop.position, stored.shop.position
-    kept = dataclasses.replace(page, shop=dataclasses.replace(page.shop, position=there))
+    kept = dataclasses.replace(page, shop=dataclasses.replace(page.shop, position=there), rating=stored.rating).rated()
     return abs(there.lat - made.lat) + abs(there.lng - made.lng) < 2e-6 and stored == kept
 
 

@@ -73,8 +73,18 @@ def test_the_demo_city_holds_no_fault(story: dict[str, Any]) -> None:
 
 
 def test_seeding_asks_the_engine_a_few_times_for_each_shop(story: dict[str, Any]) -> None:
-    """A person waits for the start: two reads and one transaction a shop, one write a merchant, and little else."""
-    assert story["calls"] <= 3 * len(PLACES) + len(demo_city.owners()) + 40
+    """A person waits for the start: two reads and one transaction a shop, as much again for its reviews and twice for
+    their count, one write a merchant, and little else."""
+    assert story["calls"] <= 9 * len(PLACES) + len(demo_city.owners()) + 40
+
+
+def test_ratings_are_counts_of_reviews_that_are_there(story: dict[str, Any]) -> None:
+    """Every shop has some, its rating is what they come to, and the good ones are told from the ordinary."""
+    assert all(5 <= count <= 25 and right for count, _, right in story["ratings"])
+    assert story["report"]["reviews"] == sum(count for count, _, _ in story["ratings"])
+    shown = [centi for _, centi, _ in story["ratings"]]
+    assert max(shown) >= 465
+    assert max(shown) - min(shown) >= 20
 
 
 def test_a_catalogue_that_is_somebodys_own_is_left_alone() -> None:

@@ -1,0 +1,1 @@
+"""Reviews of services that were had: written, checked, answered, counted."""
