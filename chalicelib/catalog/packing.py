@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
+from chalicelib.catalog import packing_terms as terms
 from chalicelib.catalog.hours import Hours, Minutes
 from chalicelib.catalog.model import (
     Category,
@@ -110,6 +111,10 @@ _BLANK_OFFER: Plain = {
     "policy": [],
     "refund_badge": "",
     "usage_rules": [],
+    "usage": {},
+    "bundle": [],
+    "list_price": None,
+    "history": [],
     "rank": 0,
 }
 
@@ -118,6 +123,7 @@ _BLANK_OFFER: Plain = {
 _SHORT = {
     "address": "a",
     "breaks": "br",
+    "bundle": "bu",
     "buffer_after_minutes": "ba",
     "buffer_before_minutes": "bb",
     "category": "ct",
@@ -128,10 +134,12 @@ _SHORT = {
     "currency": "cu",
     "description": "ds",
     "duration_minutes": "du",
+    "history": "hp",
     "horizon_days": "hd",
     "hours": "h",
     "kind": "k",
     "lead_minutes": "ld",
+    "list_price": "lp",
     "merchant_id": "m",
     "name": "n",
     "offer_ids": "of",
@@ -153,6 +161,7 @@ _SHORT = {
     "state": "st",
     "time_off": "to",
     "title": "t",
+    "usage": "us",
     "usage_rules": "ur",
     "version": "v",
     "zone": "z",
@@ -316,6 +325,10 @@ def of_offer(offer: Offer) -> Plain:
         "policy": [list(step) for step in offer.policy],
         "refund_badge": offer.refund_badge,
         "usage_rules": [_text(rule) for rule in offer.usage_rules],
+        "usage": terms.of_usage(offer.usage),
+        "bundle": terms.of_bundle(offer.bundle),
+        "list_price": None if offer.list_price is None else offer.list_price.amount_minor,
+        "history": terms.of_history(offer.history),
         "state": offer.state,
         "rank": offer.rank,
         "version": offer.version,
@@ -338,6 +351,10 @@ def to_offer(lean: Plain) -> Offer:
             "chair_ids": tuple(plain["chair_ids"]),
             "policy": tuple((notice, bps) for notice, bps in plain["policy"]),
             "usage_rules": tuple(plain["usage_rules"]),
+            "usage": terms.to_usage(plain["usage"]),
+            "bundle": terms.to_bundle(plain["bundle"], currency),
+            "list_price": None if plain["list_price"] is None else Money(plain["list_price"], currency),
+            "history": terms.to_history(plain["history"]),
         }
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chalicelib.catalog import service
+from chalicelib.catalog import pages, service
 from chalicelib.catalog.model import OfferNotFound, ShopNotFound
 from chalicelib.catalog.schemas import (
     CategoryOut,
@@ -44,7 +44,7 @@ def list_categories(call: Call) -> Answer:
     summary="A shop with its hours and staff",
 )
 def get_shop(call: Call) -> Answer:
-    page = service.shop_page(call.ctx, call.id("shop_id", "shp"), consistent=False)
+    page = pages.shop_page(call.ctx, call.id("shop_id", "shp"))
     return Answer(ShopOut.of(page, call.ctx.now, call.ctx.locale), headers=_DETAIL)
 
 
@@ -61,11 +61,11 @@ def list_offers(call: Call) -> Answer:
     scope = f"list_offers#{shop_id}"
     after = cursor.open_cursor(scope, call.query.cursor)
     found = service.offers_of_shop(call.ctx, shop_id, call.query.limit, after)
-    items = [OfferOut.of(offer, found.page, call.ctx.locale) for offer in found.offers]
+    items = [OfferOut.of(offer, found.page, call.ctx.now, call.ctx.locale) for offer in found.offers]
     return Answer(OfferPage(items=items, next_cursor=cursor.seal(scope, found.next_key)), headers=_DETAIL)
 
 
 @router.get("/v1/offers/{offer_id}", allow=PUBLIC, answers={200: OfferOut}, errors=(OfferNotFound,), summary="An offer")
 def get_offer(call: Call) -> Answer:
-    page, offer = service.offer_on_sale(call.ctx, call.id("offer_id", "ofr"), consistent=False)
-    return Answer(OfferOut.of(offer, page, call.ctx.locale), headers=_DETAIL)
+    page, offer = pages.offer_on_sale(call.ctx, call.id("offer_id", "ofr"))
+    return Answer(OfferOut.of(offer, page, call.ctx.now, call.ctx.locale), headers=_DETAIL)

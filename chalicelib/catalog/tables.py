@@ -126,9 +126,9 @@ def listings(city: str) -> list[ShopPage]:
     return [packing.to_page(row.content) for row in rows]
 
 
-def page_lock(shop_id: str) -> int:
-    """How often the shop's page was written; 0 before the first time. Read strongly."""
-    for row in CatalogRow.query(ids.tag(shop_id), CatalogRow.sk == _LOCK, consistent_read=True):
+def page_lock(shop_id: str, *, consistent: bool = True) -> int:
+    """A6b: how often the shop's page was written; 0 before the first time."""
+    for row in CatalogRow.query(ids.tag(shop_id), CatalogRow.sk == _LOCK, consistent_read=consistent):
         return int(row.version)
     return 0
 
