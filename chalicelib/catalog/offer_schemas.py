@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from chalicelib.catalog import prices
 from chalicelib.catalog.bundles import BundleGroup, worth
@@ -183,6 +183,8 @@ class BundleOut(Output):
 
 class PricePointOut(Output):
     """What the offer cost from then until the next point; null: it was not on sale."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
 
     since: str = Field(serialization_alias="from", examples=["2026-11-01T08:00:00.000Z"])
     price: MoneyOut | None

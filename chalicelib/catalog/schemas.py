@@ -8,6 +8,7 @@ from pydantic import Field
 
 from chalicelib.catalog.hours import Hours
 from chalicelib.catalog.model import (
+    LOCALES,
     Category,
     City,
     Offer,
@@ -34,9 +35,17 @@ from chalicelib.catalog.offer_schemas import (
 from chalicelib.kernel.instant import Instant
 from chalicelib.kernel.money import BPS
 from chalicelib.runtime import messages
-from chalicelib.web.schema import KindName, MoneyOut, Output, Position, page_of
+from chalicelib.web.schema import Datum, KindName, MoneyOut, Output, PageQuery, Position, page_of
 
 _UNITS = (("days", 86_400), ("hours", 3_600), ("minutes", 60), ("seconds", 1))
+
+
+class CitiesQuery(PageQuery):
+    """With a position the answer also says which city serves it."""
+
+    lat: float | None = Field(None, ge=-90, le=90, examples=[31.2304])
+    lng: float | None = Field(None, ge=-180, le=180, examples=[121.4737])
+    datum: Datum = "gcj02"
 
 
 class CityOut(Output):
@@ -44,6 +53,7 @@ class CityOut(Output):
 
     code: str = Field(examples=["sha"])
     name: str = Field(examples=["上海"])
+    names: dict[str, str] = Field(examples=[{"zh-CN": "上海", "en": "Shanghai"}])
     centre: Position
     radius_m: int = Field(examples=[60000])
     zone: str = Field(examples=["Asia/Shanghai"])
@@ -54,6 +64,7 @@ class CityOut(Output):
         return cls(
             code=city.code,
             name=text_in(city.name, locale),
+            names={language: text_in(city.name, language) for language in LOCALES},
             centre=Position.gcj02(city.centre),
             radius_m=city.radius_m,
             zone=city.zone,
@@ -70,7 +81,14 @@ class CategoryOut(Output):
         return cls(code=category.code, name=text_in(category.name, locale))
 
 
-CityPage = page_of(CityOut)
+class CityPage(Output):
+    """`here` is the city that serves the position that was given: the nearest one whose radius holds it."""
+
+    items: list[CityOut]
+    next_cursor: str | None
+    here: CityOut | None
+
+
 CategoryPage = page_of(CategoryOut)
 
 

@@ -32,6 +32,7 @@ from chalicelib.catalog.model import (
 )
 from chalicelib.kernel import ids
 from chalicelib.kernel.errors import Conflict, Invalid, InvalidTransition, NotFound, Stale, Unavailable
+from chalicelib.kernel.geo import Point, distance_m
 from chalicelib.kernel.instant import Instant
 from chalicelib.runtime.context import Context
 from chalicelib.runtime.transaction import MAX_OPERATIONS, Transaction
@@ -152,6 +153,22 @@ def shop_ids_of_merchant(ctx: Context, merchant_id: str) -> list[str]:
 def cities(ctx: Context) -> list[City]:
     """The served cities in their order; known for a minute."""
     return list(_place(ctx, "cities", tables.all_cities))
+
+
+def cities_after(ctx: Context, limit: int, after: str | None) -> tuple[list[City], str | None]:
+    """Some of the served cities in their order, after a key, and the key to go on with."""
+    rest = [city for city in cities(ctx) if after is None or _place_of_city(city) > after]
+    return rest[:limit], _place_of_city(rest[limit - 1]) if len(rest) > limit else None
+
+
+def _place_of_city(city: City) -> str:
+    return f"{city.rank:06d}#{city.code}"
+
+
+def city_at(ctx: Context, position: Point) -> City | None:
+    """The city that serves a WGS-84 point: the nearest one whose radius holds it, else None."""
+    away = [(distance_m(position, city.centre), city.rank, city.code, city) for city in cities(ctx)]
+    return min((one for one in away if one[0] <= one[3].radius_m), default=(None,) * 4)[3]
 
 
 def categories(ctx: Context) -> list[Category]:
