@@ -8,7 +8,6 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
-from chalicelib.catalog import packing_terms as terms
 from chalicelib.catalog.hours import Hours, Minutes
 from chalicelib.catalog.model import (
     Category,
@@ -111,10 +110,6 @@ _BLANK_OFFER: Plain = {
     "policy": [],
     "refund_badge": "",
     "usage_rules": [],
-    "usage": {},
-    "bundle": [],
-    "list_price": None,
-    "history": [],
     "rank": 0,
 }
 
@@ -123,7 +118,6 @@ _BLANK_OFFER: Plain = {
 _SHORT = {
     "address": "a",
     "breaks": "br",
-    "bundle": "bu",
     "buffer_after_minutes": "ba",
     "buffer_before_minutes": "bb",
     "category": "ct",
@@ -134,12 +128,10 @@ _SHORT = {
     "currency": "cu",
     "description": "ds",
     "duration_minutes": "du",
-    "history": "hp",
     "horizon_days": "hd",
     "hours": "h",
     "kind": "k",
     "lead_minutes": "ld",
-    "list_price": "lp",
     "merchant_id": "m",
     "name": "n",
     "offer_ids": "of",
@@ -161,7 +153,6 @@ _SHORT = {
     "state": "st",
     "time_off": "to",
     "title": "t",
-    "usage": "us",
     "usage_rules": "ur",
     "version": "v",
     "zone": "z",
@@ -301,6 +292,7 @@ def to_staff(lean: Plain) -> Staff:
 
 
 def of_offer(offer: Offer) -> Plain:
+    """Without its terms, which `packing_terms` packs."""
     plain = {
         "id": offer.id,
         "shop_id": offer.shop_id,
@@ -325,10 +317,6 @@ def of_offer(offer: Offer) -> Plain:
         "policy": [list(step) for step in offer.policy],
         "refund_badge": offer.refund_badge,
         "usage_rules": [_text(rule) for rule in offer.usage_rules],
-        "usage": terms.of_usage(offer.usage),
-        "bundle": terms.of_bundle(offer.bundle),
-        "list_price": None if offer.list_price is None else offer.list_price.amount_minor,
-        "history": terms.of_history(offer.history),
         "state": offer.state,
         "rank": offer.rank,
         "version": offer.version,
@@ -351,10 +339,6 @@ def to_offer(lean: Plain) -> Offer:
             "chair_ids": tuple(plain["chair_ids"]),
             "policy": tuple((notice, bps) for notice, bps in plain["policy"]),
             "usage_rules": tuple(plain["usage_rules"]),
-            "usage": terms.to_usage(plain["usage"]),
-            "bundle": terms.to_bundle(plain["bundle"], currency),
-            "list_price": None if plain["list_price"] is None else Money(plain["list_price"], currency),
-            "history": terms.to_history(plain["history"]),
         }
     )
 

@@ -1,17 +1,47 @@
-"""An offer's bundle, usage rules and price history as plain lists and dicts, and back."""
+"""An offer's bundle, usage rules and price history as plain lists and dicts, and back.
+
+They stand in an attribute of their own beside the offer's content: the release before, which knows no such fields, must
+still read the content.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
 from chalicelib.catalog.bundles import BundleGroup, BundleItem
+from chalicelib.catalog.model import Offer
 from chalicelib.catalog.prices import PriceHistory, PricePoint
 from chalicelib.catalog.usage import Usage
 from chalicelib.kernel.instant import Instant
 from chalicelib.kernel.money import Money
 
 Plain = dict[str, Any]
+
+
+def of_terms(offer: Offer) -> Plain | None:
+    """Only what there is; None for nothing."""
+    found: Plain = {
+        "bu": of_bundle(offer.bundle),
+        "us": of_usage(offer.usage),
+        "lp": None if offer.list_price is None else offer.list_price.amount_minor,
+        "hp": of_history(offer.history),
+    }
+    return {name: value for name, value in found.items() if value not in (None, [], {})} or None
+
+
+def with_terms(offer: Offer, plain: Plain | None) -> Offer:
+    if plain is None:
+        return offer
+    currency = offer.price.currency
+    return replace(
+        offer,
+        bundle=to_bundle(plain.get("bu", []), currency),
+        usage=to_usage(plain.get("us", {})),
+        list_price=Money(plain["lp"], currency) if "lp" in plain else None,
+        history=to_history(plain.get("hp", [])),
+    )
 
 
 def of_bundle(bundle: tuple[BundleGroup, ...]) -> list[Any]:

@@ -9,34 +9,46 @@
 | `mch_…` | `-`, `shp#<shop id>` | the merchant, its shops |
 | `cities`, `categories` | code | the few of each |
 | `city#<code>` | shop id | a listing: what the public sees of a shop, for search |
-| | `-` | the city's version, counted up by every change of a listing |
+| | `-` | the city's sequence: the number of the last entry of its log |
+| `log#<city>` | `%012d` | an entry: a listing as it became, a shop that is gone, or what a slice above has to say |
+
+The sequence moves from n to n + 1 in the transaction that writes entry n + 1, on condition that it is n: the log has no
+gaps, and its order is that in which the changes came to be.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from chalicelib.catalog import packing
+from chalicelib.catalog import changes, packing
+from chalicelib.catalog.changes import Change
 from chalicelib.catalog.model import Category, City, Merchant, Offer, Shop, ShopPage, Staff
+from chalicelib.catalog.packing_terms import of_terms, with_terms
 from chalicelib.kernel import ids
 from chalicelib.kernel.errors import Problem
+from chalicelib.kernel.instant import DAY_MS, Instant
 from chalicelib.runtime.dynamo import IntegerAttribute, PackedAttribute, Row, query_all, table_name
 from chalicelib.runtime.transaction import Transaction
 
 T = TypeVar("T")
 
+_LOG_DAYS = 2
 _LOCK = "~"  # sorts behind everything that a page Query reads
 
 
 class CatalogRow(Row):
-    """`version` counts the writes of this row; the content is packed."""
+    """`version` counts the writes of this row; the content is packed. Only offers have `terms`, only entries of logs a
+    `ttl`."""
 
     class Meta:
         table_name = table_name("catalog")
+        ttl_attribute = "t"
 
     version = IntegerAttribute(attr_name="v")
     content = PackedAttribute(attr_name="d", null=True)
+    terms = PackedAttribute(attr_name="x", null=True)
+    ttl = IntegerAttribute(attr_name="t", null=True)
 
 
 def _half(typed_id: str) -> str:
@@ -47,9 +59,23 @@ def _city_key(city: str) -> str:
     return f"city#{city}"
 
 
+def _log_key(city: str) -> str:
+    return f"log#{city}"
+
+
 def _get(pk: str, sk: str, read: Callable[[Any], T], *, consistent: bool) -> T | None:
     for row in CatalogRow.query(pk, CatalogRow.sk == sk, consistent_read=consistent):
         return read(row.content)
+    return None
+
+
+def _to_offer(row: CatalogRow) -> Offer:
+    return with_terms(packing.to_offer(row.content), row.terms)
+
+
+def _get_offer(pk: str, sk: str, *, consistent: bool) -> Offer | None:
+    for row in CatalogRow.query(pk, CatalogRow.sk == sk, consistent_read=consistent):
+        return _to_offer(row)
     return None
 
 
@@ -68,7 +94,7 @@ def get_page(shop_tag: str, *, consistent: bool) -> ShopPage | None:
         if row.sk == "-":
             shop = packing.to_shop(row.content)
         elif row.sk.startswith("ofr#"):
-            offers.append(packing.to_offer(row.content))
+            offers.append(_to_offer(row))
         else:
             staff.append(packing.to_staff(row.content))
     if shop is None:
@@ -81,13 +107,13 @@ def get_page(shop_tag: str, *, consistent: bool) -> ShopPage | None:
 def get_offer(offer_id: str, *, consistent: bool) -> Offer | None:
     """A7, as it is now."""
     shop_tag, half = ids.split(offer_id)
-    return _get(shop_tag, f"ofr#{half}", packing.to_offer, consistent=consistent)
+    return _get_offer(shop_tag, f"ofr#{half}", consistent=consistent)
 
 
 def get_offer_version(offer_id: str, version: int) -> Offer | None:
     """A7, as it was."""
     shop_tag, half = ids.split(offer_id)
-    return _get(shop_tag, f"ver#{half}#v{version:04d}", packing.to_offer, consistent=True)
+    return _get_offer(shop_tag, f"ver#{half}#v{version:04d}", consistent=True)
 
 
 def get_merchant(merchant_id: str, *, consistent: bool) -> Merchant | None:
@@ -113,17 +139,23 @@ def all_categories() -> list[Category]:
     return sorted(found, key=lambda category: (category.rank, category.code))
 
 
-def city_version(city: str, *, consistent: bool) -> int:
+def city_sequence(city: str, *, consistent: bool) -> int:
     """A10: what a warm function polls; 0 for a city in which nothing was ever listed."""
     for row in CatalogRow.query(_city_key(city), CatalogRow.sk == "-", consistent_read=consistent):
         return int(row.version)
     return 0
 
 
-def listings(city: str) -> list[ShopPage]:
-    """A10: what the public sees of every listed shop of a city, by id, in one Query."""
-    rows = query_all(CatalogRow, _city_key(city), CatalogRow.sk > "-")
-    return [packing.to_page(row.content) for row in rows]
+def listings(city: str) -> Iterator[ShopPage]:
+    """A10: what the public sees of every listed shop of a city, by id, read strongly and a page of rows at a time."""
+    for row in CatalogRow.query(_city_key(city), CatalogRow.sk > "-", consistent_read=True):
+        yield packing.to_page(row.content)
+
+
+def log_after(city: str, sequence: int, limit: int, *, consistent: bool) -> list[Change]:
+    """A73: the entries of a city's log behind one, in order, as far as they stand there."""
+    rows = CatalogRow.query(_log_key(city), CatalogRow.sk > f"{sequence:012d}", consistent_read=consistent, limit=limit)
+    return [changes.unpack(int(row.sk), row.content) for row in rows]
 
 
 def page_lock(shop_id: str, *, consistent: bool = True) -> int:
@@ -133,9 +165,18 @@ def page_lock(shop_id: str, *, consistent: bool = True) -> int:
     return 0
 
 
-def _put(tx: Transaction, pk: str, sk: str, *, version: int, content: packing.Plain | None, otherwise: Problem) -> None:
+def _put(
+    tx: Transaction,
+    pk: str,
+    sk: str,
+    *,
+    version: int,
+    content: packing.Plain | None,
+    otherwise: Problem,
+    terms: packing.Plain | None = None,
+) -> None:
     """Version 1 where nothing stands, version n over n - 1."""
-    row = CatalogRow(pk, sk, version=version, content=content)
+    row = CatalogRow(pk, sk, version=version, content=content, terms=terms)
     if version == 1:
         tx.put_new(row, otherwise)
     else:
@@ -171,9 +212,10 @@ def put_shop(tx: Transaction, shop: Shop, otherwise: Problem) -> None:
 def put_offer(tx: Transaction, offer: Offer, otherwise: Problem) -> None:
     """The current offer and its immutable version."""
     shop_tag, half = ids.split(offer.id)
-    content = packing.of_offer(offer)
-    _put(tx, shop_tag, f"ofr#{half}", version=offer.version, content=content, otherwise=otherwise)
-    tx.put_new(CatalogRow(shop_tag, f"ver#{half}#v{offer.version:04d}", version=1, content=content), otherwise)
+    content, terms = packing.of_offer(offer), of_terms(offer)
+    _put(tx, shop_tag, f"ofr#{half}", version=offer.version, content=content, terms=terms, otherwise=otherwise)
+    frozen = CatalogRow(shop_tag, f"ver#{half}#v{offer.version:04d}", version=1, content=content, terms=terms)
+    tx.put_new(frozen, otherwise)
 
 
 def put_staff(tx: Transaction, staff: Staff, otherwise: Problem) -> None:
@@ -190,13 +232,20 @@ def move_page_lock(tx: Transaction, shop_id: str, seen: int, otherwise: Problem)
 def put_listing(tx: Transaction, page: ShopPage) -> None:
     """What the public sees from now on. The page's lock guards it."""
     tx.put(CatalogRow(_city_key(page.shop.city), page.shop.id, version=1, content=packing.of_page(page)))
-    _count_city_up(tx, page.shop.city)
 
 
 def remove_listing(tx: Transaction, page: ShopPage) -> None:
     tx.delete(CatalogRow(_city_key(page.shop.city), page.shop.id))
-    _count_city_up(tx, page.shop.city)
 
 
-def _count_city_up(tx: Transaction, city: str) -> None:
-    tx.update(CatalogRow(_city_key(city), "-"), [CatalogRow.version.set((CatalogRow.version | 0) + 1)])
+def put_change(tx: Transaction, city: str, change: Change, now: Instant, otherwise: Problem) -> None:
+    """Moves the city's sequence to the change's, over the one before it, and writes the entry."""
+    number, seen = CatalogRow(_city_key(city), "-", version=change.sequence), change.sequence - 1
+    if seen == 0:
+        tx.put_new(number, otherwise)
+    else:
+        tx.put(number, CatalogRow.version == seen, otherwise)
+    # The sequence has just been moved over its forerunner, so nobody else can have written this entry.
+    ttl = now.plus(ms=_LOG_DAYS * DAY_MS).seconds
+    entry = CatalogRow(_log_key(city), f"{change.sequence:012d}", version=1, content=changes.pack(change), ttl=ttl)
+    tx.put(entry)

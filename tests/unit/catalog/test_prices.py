@@ -63,7 +63,7 @@ def test_the_lowest_price_of_thirty_days_is_what_a_diary_says(diary: Diary) -> N
     """The price of this very moment among them."""
     asked = [amount for amount in diary[-30 * DAY :] if amount is not None]
     history = kept(diary)
-    assert prices.lowest_30d(history, Instant(at(len(diary)).ms - 1)) == min(asked, default=None)
+    assert prices.lowest_30d(history, at(len(diary))) == min(asked, default=None)
     shown = prices.recent(history, at(len(diary)))
     assert all(point.since > at(len(diary) - 30 * DAY) for point in shown[1:])
     changes = sum(diary[tick] != diary[tick - 1] for tick in range(max(len(diary) - 30 * DAY + 1, 1), len(diary)))
@@ -78,7 +78,7 @@ def test_what_was_too_much_to_keep_never_allows_more(diary: Diary) -> None:
     allowed, exact = prices.highest_list_price(history, at(len(diary))), told(diary)
     assert allowed in (None, exact)
     asked = [amount for amount in diary[-30 * DAY :] if amount is not None]
-    lowest = prices.lowest_30d(history, Instant(at(len(diary)).ms - 1))
+    lowest = prices.lowest_30d(history, at(len(diary)))
     assert lowest is None or lowest <= min(asked, default=lowest)
 
 
