@@ -48,6 +48,7 @@ def begin_anew() -> None:
     from chalicelib.catalog import pages
     from chalicelib.catalog import service as catalog
     from chalicelib.runtime import resources
+    from chalicelib.search import affinity
     from chalicelib.search import service as search
     from chalicelib.web import rate
     from infra.declare import tables
@@ -65,7 +66,15 @@ def begin_anew() -> None:
         for name in ("metadata", "deliveries", "timers", "idempotency"):
             store._db.execute(f"DELETE FROM {name}")  # noqa: S608  # names of ours
     # What this process remembers of the tables was true of the old ones.
-    for known in (catalog._versions, catalog._places, pages._pages, search._cities, search._notes, rate._leases):
+    for known in (
+        catalog._versions,
+        catalog._places,
+        pages._pages,
+        affinity._members,
+        search._cities,
+        search._notes,
+        rate._leases,
+    ):
         known.clear()
     town.town.cache_clear()
 

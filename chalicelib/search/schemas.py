@@ -58,6 +58,7 @@ class SearchIn(PageQuery):
     bookable_on: Annotated[DateText, AfterValidator(_is_date)] | None = Field(None, examples=["2026-11-22"])
     has_voucher: bool = Field(False, description="false: not asked for")
     sort: Literal["recommended", "distance", "rating", "price", "sales"] = "recommended"
+    personalised: bool = Field(True, description="false: as for somebody whom nobody knows")
     include: Include = Field((), description="facets, total")
 
 

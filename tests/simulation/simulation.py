@@ -95,10 +95,19 @@ def forget() -> None:
     """A process that begins knows nothing of the tables."""
     from chalicelib.catalog import pages
     from chalicelib.catalog import service as catalog
+    from chalicelib.search import affinity
     from chalicelib.search import service as search
     from chalicelib.web import rate
 
-    for known in (catalog._versions, catalog._places, pages._pages, search._cities, search._notes, rate._leases):
+    for known in (
+        catalog._versions,
+        catalog._places,
+        pages._pages,
+        affinity._members,
+        search._cities,
+        search._notes,
+        rate._leases,
+    ):
         known.clear()
     resources._urls.clear()
     dynamo.connection()._tables.clear()
