@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from chalicelib.catalog import bundles
 from chalicelib.catalog import hours as opening
+from chalicelib.catalog import usage as uses
 from chalicelib.catalog.model import (
     CONFIRMATIONS,
     KINDS,
@@ -42,6 +44,9 @@ MAX_STEP_MINUTES = 240
 MAX_POLICY_STEPS = 8
 MAX_TIME_OFF = 60
 MAX_RULES = 12
+MAX_GROUPS = 10
+MAX_ITEMS = 20  # of one group
+MAX_QUANTITY = 999
 
 
 class _Faults(list[Fault]):
@@ -137,6 +142,12 @@ def offer_faults(offer: Offer, shop: Shop) -> list[Fault]:
     _times(found, offer)
     _options(found, offer)
     _policy(found, offer)
+    _usage(found, offer.usage)
+    _bundle(found, offer)
+    if offer.list_price is not None:
+        found.unless(offer.list_price.currency == offer.price.currency, "list_price", "not in the offer's currency")
+        fits = offer.price.amount_minor < offer.list_price.amount_minor <= MAX_AMOUNT_MINOR
+        found.unless(fits, "list_price", f"above the price, at most {MAX_AMOUNT_MINOR}")
     return found
 
 
@@ -191,6 +202,35 @@ def _policy(found: _Faults, offer: Offer) -> None:
     found.unless(falling, "policy", "longest notice first, and never more back for less notice")
     found.unless(bool(notices) and notices[-1] == 0, "policy", "the last step has no notice")
     found.unless(all(0 <= bps <= BPS for bps in refunds), "policy", "refunds are 0 to 10000 basis points")
+
+
+def _usage(found: _Faults, usage: uses.Usage) -> None:
+    for field, value, most in (
+        ("usage.valid_days", usage.valid_days, uses.MAX_VALID_DAYS),
+        ("usage.per_visit", usage.per_visit, uses.MAX_PER_VISIT),
+    ):
+        found.unless(value is None or 1 <= value <= most, field, f"1 to {most}")
+    ordered = list(usage.blackout) == sorted(set(usage.blackout))
+    fits = ordered and len(usage.blackout) <= uses.MAX_BLACKOUT
+    found.unless(fits, "usage.blackout", f"at most {uses.MAX_BLACKOUT} dates, in order, each once")
+    for sentence in opening.faults(opening.Hours(usage.weekly)):
+        found.unless(False, "usage.weekly", sentence)
+    some = not usage.weekly or any(usage.weekly.values())
+    found.unless(some, "usage.weekly", "hours that are given leave at least one")
+
+
+def _bundle(found: _Faults, offer: Offer) -> None:
+    found.unless(len(offer.bundle) <= MAX_GROUPS, "bundle", f"at most {MAX_GROUPS} groups")
+    for group in offer.bundle:
+        found.text("bundle", group.name, MAX_NAME, required=True)
+        found.unless(1 <= len(group.items) <= MAX_ITEMS, "bundle", f"1 to {MAX_ITEMS} items in a group")
+        found.unless(group.rule in bundles.RULES, "bundle", "exactly or at_most")
+        found.unless(1 <= group.choose <= len(group.items), "bundle", "choose at least one and no more than there are")
+        for item in group.items:
+            found.text("bundle", item.name, MAX_NAME, required=True)
+            found.unless(1 <= item.quantity <= MAX_QUANTITY, "bundle", f"quantities of 1 to {MAX_QUANTITY}")
+            found.unless(item.value.currency == offer.price.currency, "bundle", "not in the offer's currency")
+            found.unless(0 <= item.value.amount_minor <= MAX_AMOUNT_MINOR, "bundle", f"values to {MAX_AMOUNT_MINOR}")
 
 
 def _photos_fit(photos: Sequence[str]) -> bool:

@@ -9,8 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from chalicelib.catalog.bundles import BundleGroup
 from chalicelib.catalog.hours import Hours, Minutes, Stretch, intervals_of, is_open
+from chalicelib.catalog.prices import PriceHistory
 from chalicelib.catalog.rating import Rating
+from chalicelib.catalog.usage import Usage
 from chalicelib.kernel.errors import Invalid, NotFound
 from chalicelib.kernel.geo import Point
 from chalicelib.kernel.instant import Instant
@@ -260,7 +263,9 @@ class Option:
 class Offer:
     """A service with its price and its rules of booking. `chair_ids`: any one of them must be free; empty: none needed.
 
-    Minutes are multiples of 5. Buffers are the staff member's and the chair's time, not the customer's.
+    Minutes are multiples of 5. Buffers are the staff member's and the chair's time, not the customer's. `list_price` is
+    to stand struck through beside the price for as long as that is true, see `prices.shown`; `history` is kept by
+    the store and says nothing of whether two offers are the same.
     """
 
     id: str
@@ -284,6 +289,10 @@ class Offer:
     policy: Policy = ((7200, 10_000), (0, 5_000))
     refund_badge: str = "before_deadline"
     usage_rules: tuple[Text, ...] = ()
+    usage: Usage = field(default_factory=Usage)
+    bundle: tuple[BundleGroup, ...] = ()
+    list_price: Money | None = None
+    history: PriceHistory = field(default=PriceHistory(), compare=False)
     state: str = ON_SHELF
     rank: int = 0
     version: int = 1
@@ -325,6 +334,10 @@ class ShopPage:
             "description": {},
             "photos": (),
             "usage_rules": (),
+            "usage": Usage(),
+            "bundle": (),
+            "list_price": None,
+            "history": PriceHistory(),
             "options": (),
             "policy": (),
             "refund_badge": "",

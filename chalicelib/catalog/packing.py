@@ -293,6 +293,7 @@ def to_staff(lean: Plain) -> Staff:
 
 
 def of_offer(offer: Offer) -> Plain:
+    """Without its terms, which `packing_terms` packs."""
     plain = {
         "id": offer.id,
         "shop_id": offer.shop_id,

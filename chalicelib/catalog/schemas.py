@@ -6,11 +6,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from chalicelib.catalog.hours import DAY_MINUTES, Hours
+from chalicelib.catalog.hours import Hours
 from chalicelib.catalog.model import (
+    LOCALES,
     Category,
     City,
-    Minutes,
     Offer,
     Option,
     Policy,
@@ -21,14 +21,32 @@ from chalicelib.catalog.model import (
     open_now,
     text_in,
 )
+from chalicelib.catalog.offer_schemas import (
+    WEEKDAYS,
+    BundleOut,
+    IntervalOut,
+    PriceHistoryOut,
+    UsageOut,
+    WeekdayOut,
+    intervals_out,
+    list_price_out,
+    usage_sentences,
+)
 from chalicelib.catalog.rating import STARS, Rating
 from chalicelib.kernel.instant import Instant
 from chalicelib.kernel.money import BPS
 from chalicelib.runtime import messages
-from chalicelib.web.schema import KindName, MoneyOut, Output, Position, page_of
+from chalicelib.web.schema import Datum, KindName, MoneyOut, Output, PageQuery, Position, page_of
 
 _UNITS = (("days", 86_400), ("hours", 3_600), ("minutes", 60), ("seconds", 1))
-WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+
+class CitiesQuery(PageQuery):
+    """With a position the answer also says which city serves it."""
+
+    lat: float | None = Field(None, ge=-90, le=90, examples=[31.2304])
+    lng: float | None = Field(None, ge=-180, le=180, examples=[121.4737])
+    datum: Datum = "gcj02"
 
 
 class CityOut(Output):
@@ -36,6 +54,7 @@ class CityOut(Output):
 
     code: str = Field(examples=["sha"])
     name: str = Field(examples=["上海"])
+    names: dict[str, str] = Field(examples=[{"zh-CN": "上海", "en": "Shanghai"}])
     centre: Position
     radius_m: int = Field(examples=[60000])
     zone: str = Field(examples=["Asia/Shanghai"])
@@ -46,6 +65,7 @@ class CityOut(Output):
         return cls(
             code=city.code,
             name=text_in(city.name, locale),
+            names={language: text_in(city.name, language) for language in LOCALES},
             centre=Position.gcj02(city.centre),
             radius_m=city.radius_m,
             zone=city.zone,
@@ -62,23 +82,15 @@ class CategoryOut(Output):
         return cls(code=category.code, name=text_in(category.name, locale))
 
 
-CityPage = page_of(CityOut)
+class CityPage(Output):
+    """`here` is the city that serves the position that was given: the nearest one whose radius holds it."""
+
+    items: list[CityOut]
+    next_cursor: str | None
+    here: CityOut | None
+
+
 CategoryPage = page_of(CategoryOut)
-
-
-class IntervalOut(Output):
-    """Wall-clock times of the shop; `closes_next_day` when the end is past midnight, or is midnight."""
-
-    opens: str = Field(examples=["10:00"])
-    closes: str = Field(examples=["22:00"])
-    closes_next_day: bool = False
-
-
-class WeekdayOut(Output):
-    """No intervals: closed."""
-
-    weekday: str = Field(examples=["monday"])
-    intervals: list[IntervalOut]
 
 
 class ExceptionOut(Output):
@@ -96,25 +108,14 @@ class HoursOut(Output):
     def of(cls, hours: Hours) -> HoursOut:
         return cls(
             weekly=[
-                WeekdayOut(weekday=name, intervals=_intervals(hours.weekly.get(number, ())))
+                WeekdayOut(weekday=name, intervals=intervals_out(hours.weekly.get(number, ())))
                 for number, name in enumerate(WEEKDAYS)
             ],
             exceptions=[
-                ExceptionOut(date=day.isoformat(), intervals=_intervals(intervals))
+                ExceptionOut(date=day.isoformat(), intervals=intervals_out(intervals))
                 for day, intervals in sorted(hours.exceptions.items())
             ],
         )
-
-
-def _clock(minute: int) -> str:
-    return f"{minute % DAY_MINUTES // 60:02d}:{minute % 60:02d}"
-
-
-def _intervals(intervals: Minutes) -> list[IntervalOut]:
-    return [
-        IntervalOut(opens=_clock(begin), closes=_clock(end), closes_next_day=end >= DAY_MINUTES)
-        for begin, end in intervals
-    ]
 
 
 class StaffOut(Output):
@@ -162,7 +163,8 @@ class ReviewsOut(Output):
 
 
 class ShopOut(Output):
-    """`rating` is drawn towards the average of all shops while ratings are few; `rating_count` are the real ones."""
+    """`rating` is drawn towards the average of all shops while ratings are few; `rating_count` are the real ones. The
+    first photo is the cover."""
 
     id: str = Field(examples=["shp_0123456789abcdefghjkmnpqrs"])
     merchant_id: str
@@ -179,6 +181,7 @@ class ShopOut(Output):
     rating_count: int
     reviews: ReviewsOut
     sales: int
+    cover_url: str | None
     photos: list[str]
     contact: ContactOut
     currency: str = Field(examples=["CNY"])
@@ -204,6 +207,7 @@ class ShopOut(Output):
             rating_count=shop.rating_count,
             reviews=ReviewsOut.of(page.rating),
             sales=shop.sales,
+            cover_url=next(iter(shop.photos), None),
             photos=list(shop.photos),
             contact=ContactOut(phone=shop.phone_public or None),
             currency=shop.currency,
@@ -267,7 +271,11 @@ class OptionOut(Output):
 
 
 class OfferOut(Output):
-    """`staff_ids` are those who can be asked for; `version` is what an order freezes."""
+    """`staff_ids` are those who can be asked for; `version` is what an order freezes.
+
+    `usage_rules` are the shop's own texts, then sentences for what `usage` says. `list_price` may be shown struck
+    through: it was really asked, see `price_history`.
+    """
 
     id: str = Field(examples=["ofr_0123456789abcdefghjkmnpqrs"])
     shop_id: str
@@ -277,8 +285,12 @@ class OfferOut(Output):
     description: str
     photos: list[str]
     price: MoneyOut
+    list_price: MoneyOut | None
+    price_history: PriceHistoryOut
     duration_minutes: int | None
     options: list[OptionOut]
+    bundle: BundleOut | None
+    usage: UsageOut
     usage_rules: list[str]
     refund_badge: str = Field(examples=["before_deadline"])
     refund_badge_text: str = Field(examples=["提前退"])
@@ -291,7 +303,7 @@ class OfferOut(Output):
     version: int
 
     @classmethod
-    def of(cls, offer: Offer, page: ShopPage, locale: str) -> OfferOut:
+    def of(cls, offer: Offer, page: ShopPage, now: Instant, locale: str) -> OfferOut:
         return cls(
             id=offer.id,
             shop_id=offer.shop_id,
@@ -301,9 +313,13 @@ class OfferOut(Output):
             description=text_in(offer.description, locale),
             photos=list(offer.photos),
             price=MoneyOut.of(offer.price),
+            list_price=list_price_out(offer, now),
+            price_history=PriceHistoryOut.of(offer, now),
             duration_minutes=offer.duration_minutes,
             options=[OptionOut.of(option, locale) for option in offer.options],
-            usage_rules=[text_in(rule, locale) for rule in offer.usage_rules],
+            bundle=BundleOut.of(offer, locale),
+            usage=UsageOut.of(offer.usage),
+            usage_rules=[text_in(rule, locale) for rule in offer.usage_rules] + usage_sentences(offer.usage, locale),
             refund_badge=offer.refund_badge,
             refund_badge_text=messages.text(locale, "catalog", f"badge_{offer.refund_badge}"),
             confirmation=offer.confirmation,

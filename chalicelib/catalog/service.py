@@ -15,11 +15,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from chalicelib.catalog import checks, citylog, packing, tables
+from chalicelib.catalog import checks, citylog, packing, pages, prices, tables
 from chalicelib.catalog.changes import Change
 from chalicelib.catalog.model import (
     APPROVED,
     OFFER,
+    ON_SHELF,
     Category,
     City,
     Merchant,
@@ -33,6 +34,8 @@ from chalicelib.catalog.model import (
 from chalicelib.catalog.rating import Rating, RatingMoved
 from chalicelib.kernel import ids
 from chalicelib.kernel.errors import Conflict, Invalid, InvalidTransition, NotFound, Stale, Unavailable
+from chalicelib.kernel.geo import Point, distance_m
+from chalicelib.kernel.instant import Instant
 from chalicelib.runtime.context import Context
 from chalicelib.runtime.transaction import MAX_OPERATIONS, Transaction
 
@@ -126,8 +129,8 @@ class Offers:
 
 
 def offers_of_shop(ctx: Context, shop_id: str, limit: int, after: str | None = None) -> Offers:
-    """What is on the shelf of a shop, after a key. Raises ShopNotFound."""
-    page = shop_page(ctx, shop_id, consistent=False)
+    """What is on the shelf of a shop, after a key, at most two seconds old. Raises ShopNotFound."""
+    page = pages.shop_page(ctx, shop_id)
     rest = [offer for offer in page.offers if after is None or _place_on_shelf(offer) > after]
     more = len(rest) > limit
     return Offers(page, tuple(rest[:limit]), _place_on_shelf(rest[limit - 1]) if more else None)
@@ -152,6 +155,22 @@ def shop_ids_of_merchant(ctx: Context, merchant_id: str) -> list[str]:
 def cities(ctx: Context) -> list[City]:
     """The served cities in their order; known for a minute."""
     return list(_place(ctx, "cities", tables.all_cities))
+
+
+def cities_after(ctx: Context, limit: int, after: str | None) -> tuple[list[City], str | None]:
+    """Some of the served cities in their order, after a key, and the key to go on with."""
+    rest = [city for city in cities(ctx) if after is None or _place_of_city(city) > after]
+    return rest[:limit], _place_of_city(rest[limit - 1]) if len(rest) > limit else None
+
+
+def _place_of_city(city: City) -> str:
+    return f"{city.rank:06d}#{city.code}"
+
+
+def city_at(ctx: Context, position: Point) -> City | None:
+    """The city that serves a WGS-84 point: the nearest one whose radius holds it, else None."""
+    away = [(distance_m(position, city.centre), city.rank, city.code, city) for city in cities(ctx)]
+    return min((one for one in away if one[0] <= one[3].radius_m), default=(None,) * 4)[3]
 
 
 def categories(ctx: Context) -> list[Category]:
@@ -289,12 +308,31 @@ def _write(ctx: Context, shop_id: str, change: Callable[[ShopPage | None], ShopP
         _refuse(checks.page_faults(after, home))
         if after == before:
             return
+        after = replace(after, offers=tuple(_priced(before, offer, ctx.now) for offer in after.offers))
         try:
             _commit(ctx, before, after, lock)
             return
         except _PageChanged:
             time.sleep(random.uniform(0, 0.01 * 2 ** min(attempt, 4)))  # noqa: S311  # not a secret
+        finally:
+            pages.forget(shop_id)
     raise Unavailable(retry_after_seconds=1)
+
+
+def _priced(before: ShopPage | None, offer: Offer, now: Instant) -> Offer:
+    """The offer with the history of its price. Raises ListPriceNotAsked for a struck-through price that never was."""
+    old = next((other for other in before.offers if other.id == offer.id), None) if before is not None else None
+    if old is not None and old.price.currency != offer.price.currency:
+        history = prices.PriceHistory()
+    else:
+        history = old.history if old is not None else prices.PriceHistory()
+    if old is not None and old == offer:
+        return replace(offer, history=history)
+    history = prices.recorded(history, offer.price.amount_minor if offer.state == ON_SHELF else None, now)
+    announced = old is None or (old.list_price, old.price) != (offer.list_price, offer.price)
+    if offer.list_price is not None and announced:
+        prices.require_asked(offer.list_price, history, now)
+    return replace(offer, history=history)
 
 
 def _commit(ctx: Context, before: ShopPage | None, after: ShopPage, lock: int) -> None:

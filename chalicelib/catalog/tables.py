@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 from chalicelib.catalog import changes, packing
 from chalicelib.catalog.changes import Change
 from chalicelib.catalog.model import Category, City, Merchant, Offer, Shop, ShopPage, Staff
+from chalicelib.catalog.packing_terms import of_terms, with_terms
 from chalicelib.catalog.rating import Rating
 from chalicelib.kernel import ids
 from chalicelib.kernel.errors import Problem
@@ -38,13 +39,14 @@ _RATING = "rtg"
 
 
 class CatalogRow(Row):
-    """`version` counts the writes of this row; the content is packed."""
+    """`version` counts the writes of this row; the content is packed. Only offers have `terms`."""
 
     class Meta:
         table_name = table_name("catalog")
 
     version = IntegerAttribute(attr_name="v")
     content = PackedAttribute(attr_name="d", null=True)
+    terms = PackedAttribute(attr_name="x", null=True)
 
 
 class LogRow(Row):
@@ -80,6 +82,16 @@ def _get(pk: str, sk: str, read: Callable[[Any], T], *, consistent: bool) -> T |
     return None
 
 
+def _to_offer(row: CatalogRow) -> Offer:
+    return with_terms(packing.to_offer(row.content), row.terms)
+
+
+def _get_offer(pk: str, sk: str, *, consistent: bool) -> Offer | None:
+    for row in CatalogRow.query(pk, CatalogRow.sk == sk, consistent_read=consistent):
+        return _to_offer(row)
+    return None
+
+
 def get_shop(shop_id: str, *, consistent: bool) -> Shop | None:
     """A6, the shop alone."""
     found = _get(ids.tag(shop_id), "-", packing.to_shop, consistent=consistent)
@@ -96,7 +108,7 @@ def get_page(shop_tag: str, *, consistent: bool) -> ShopPage | None:
         if row.sk == "-":
             shop = packing.to_shop(row.content)
         elif row.sk.startswith("ofr#"):
-            offers.append(packing.to_offer(row.content))
+            offers.append(_to_offer(row))
         elif row.sk == _RATING:
             rating = packing.to_rating(row.content, row.version)
         else:
@@ -118,13 +130,13 @@ def rating_revision(shop_id: str) -> int:
 def get_offer(offer_id: str, *, consistent: bool) -> Offer | None:
     """A7, as it is now."""
     shop_tag, half = ids.split(offer_id)
-    return _get(shop_tag, f"ofr#{half}", packing.to_offer, consistent=consistent)
+    return _get_offer(shop_tag, f"ofr#{half}", consistent=consistent)
 
 
 def get_offer_version(offer_id: str, version: int) -> Offer | None:
     """A7, as it was."""
     shop_tag, half = ids.split(offer_id)
-    return _get(shop_tag, f"ver#{half}#v{version:04d}", packing.to_offer, consistent=True)
+    return _get_offer(shop_tag, f"ver#{half}#v{version:04d}", consistent=True)
 
 
 def get_merchant(merchant_id: str, *, consistent: bool) -> Merchant | None:
@@ -169,16 +181,25 @@ def log_after(city: str, sequence: int, limit: int, *, consistent: bool) -> list
     return [changes.unpack(int(row.sk), row.content) for row in rows]
 
 
-def page_lock(shop_id: str) -> int:
-    """How often the shop's page was written; 0 before the first time. Read strongly."""
-    for row in CatalogRow.query(ids.tag(shop_id), CatalogRow.sk == _LOCK, consistent_read=True):
+def page_lock(shop_id: str, *, consistent: bool = True) -> int:
+    """A6b: how often the shop's page was written; 0 before the first time."""
+    for row in CatalogRow.query(ids.tag(shop_id), CatalogRow.sk == _LOCK, consistent_read=consistent):
         return int(row.version)
     return 0
 
 
-def _put(tx: Transaction, pk: str, sk: str, *, version: int, content: packing.Plain | None, otherwise: Problem) -> None:
+def _put(
+    tx: Transaction,
+    pk: str,
+    sk: str,
+    *,
+    version: int,
+    content: packing.Plain | None,
+    otherwise: Problem,
+    terms: packing.Plain | None = None,
+) -> None:
     """Version 1 where nothing stands, version n over n - 1."""
-    row = CatalogRow(pk, sk, version=version, content=content)
+    row = CatalogRow(pk, sk, version=version, content=content, terms=terms)
     if version == 1:
         tx.put_new(row, otherwise)
     else:
@@ -214,9 +235,10 @@ def put_shop(tx: Transaction, shop: Shop, otherwise: Problem) -> None:
 def put_offer(tx: Transaction, offer: Offer, otherwise: Problem) -> None:
     """The current offer and its immutable version."""
     shop_tag, half = ids.split(offer.id)
-    content = packing.of_offer(offer)
-    _put(tx, shop_tag, f"ofr#{half}", version=offer.version, content=content, otherwise=otherwise)
-    tx.put_new(CatalogRow(shop_tag, f"ver#{half}#v{offer.version:04d}", version=1, content=content), otherwise)
+    content, terms = packing.of_offer(offer), of_terms(offer)
+    _put(tx, shop_tag, f"ofr#{half}", version=offer.version, content=content, terms=terms, otherwise=otherwise)
+    frozen = CatalogRow(shop_tag, f"ver#{half}#v{offer.version:04d}", version=1, content=content, terms=terms)
+    tx.put_new(frozen, otherwise)
 
 
 def put_staff(tx: Transaction, staff: Staff, otherwise: Problem) -> None:

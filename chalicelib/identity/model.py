@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import dataclass, replace
+from typing import Any
 
 from chalicelib.kernel import phone as phones
 from chalicelib.kernel.errors import Conflict, Invalid, Problem, TooMany, Unauthorized
@@ -103,7 +104,8 @@ class SignUpRaced(Conflict):
 
 @dataclass(frozen=True)
 class Account:
-    """`phone_sealed` is cipher text, None until a phone is bound. `version` counts changes that `GET /v1/me` shows."""
+    """`phone_sealed` is cipher text, None until a phone is bound. `version` counts changes that `GET /v1/me` shows.
+    `personalised`: what the account has ordered may change the order of what it is shown."""
 
     id: str
     phone_sealed: str | None
@@ -112,6 +114,17 @@ class Account:
     roles: tuple[str, ...]
     version: int
     created_at: Instant
+    personalised: bool = True
+
+
+@dataclass(frozen=True)
+class Taste:
+    """What a slice above keeps of an account's orders, as plain values, while that is wanted; None: nothing yet.
+    `version` counts the changes of it."""
+
+    personalised: bool
+    content: Any
+    version: int
 
 
 @dataclass(frozen=True)

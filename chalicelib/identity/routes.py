@@ -105,12 +105,20 @@ def get_me(call: Call) -> Answer:
 
 
 @router.patch(
-    "/v1/me", allow=MEMBER, body=MePatch, answers={200: MeOut}, if_match=True, summary="Change my name or language"
+    "/v1/me",
+    allow=MEMBER,
+    body=MePatch,
+    answers={200: MeOut},
+    if_match=True,
+    summary="Change my name, my language, or whether what I see is personal",
 )
 def change_me(call: Call) -> Answer:
     seen = service.account(call.account_id)
     call.require_version(seen.version)
-    changed = service.change_profile(seen, display_name=call.body.display_name, locale=call.body.locale)
+    body: MePatch = call.body
+    changed = service.change_profile(
+        seen, display_name=body.display_name, locale=body.locale, personalised=body.personalised
+    )
     return _me(call, changed)
 
 
@@ -145,6 +153,7 @@ def _me(call: Call, account: Account) -> Answer:
         display_name=account.display_name,
         created_at=str(account.created_at),
         locale=cast(Locale, account.locale),
+        personalised=account.personalised,
         roles=list(account.roles),
         memberships=[MembershipOut.of(found) for found in service.memberships(account.id)],
         version=account.version,

@@ -110,7 +110,10 @@ class MembershipOut(Output):
 
 
 class MeOut(AccountOut):
+    """`personalised`: what I have booked may change the order of what I am shown."""
+
     locale: Locale
+    personalised: bool
     roles: list[str]
     memberships: list[MembershipOut]
     version: int
@@ -121,6 +124,9 @@ class MePatch(Input):
 
     display_name: Name | None = None
     locale: Locale | None = None
+    personalised: bool | None = Field(
+        None, description="false: what I have booked is forgotten, and no answer depends on it any more"
+    )
 
 
 class PhoneIn(Input):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import suppress
+from typing import Any
 
 from chalicelib.identity import codes, model, tables, vault
 from chalicelib.identity.model import (
@@ -13,10 +15,11 @@ from chalicelib.identity.model import (
     PhoneAlreadyBound,
     PhoneTaken,
     SignUpRaced,
+    Taste,
 )
 from chalicelib.kernel import ids
 from chalicelib.kernel import phone as phones
-from chalicelib.kernel.errors import NotFound, Unauthorized, Unavailable
+from chalicelib.kernel.errors import NotFound, Problem, Unauthorized, Unavailable
 from chalicelib.kernel.instant import Instant
 from chalicelib.runtime import messages
 from chalicelib.runtime.context import Context
@@ -24,6 +27,9 @@ from chalicelib.runtime.transaction import AlreadyDone, Transaction
 
 _TRIES = 4
 _PHONE = "phone"
+
+_lock = threading.Lock()
+_switches = 0
 
 
 def account(account_id: str) -> Account:
@@ -95,13 +101,37 @@ def _phone(ctx: Context, account: Account | None) -> str | None:
     return vault.unseal(ctx.ports.secrets, account.id, _PHONE, account.phone_sealed)
 
 
-def change_profile(seen: Account, *, display_name: str | None, locale: str | None) -> Account:
-    """None leaves a field as it is. Raises Stale when the account changed since it was read."""
+def change_profile(
+    seen: Account, *, display_name: str | None = None, locale: str | None = None, personalised: bool | None = None
+) -> Account:
+    """None leaves a field as it is. Raises Stale when the account changed since it was read. Switching personalisation
+    off erases the account's taste."""
+    global _switches  # noqa: PLW0603  # one count for the process
+    wanted = seen.personalised if personalised is None else personalised
     tx = Transaction()
-    tables.change_profile(tx, seen, display_name or seen.display_name, locale or seen.locale)
+    tables.change_profile(tx, seen, display_name or seen.display_name, locale or seen.locale, personalised=wanted)
     with suppress(AlreadyDone):
         tx.commit()
+    if wanted != seen.personalised:
+        with _lock:
+            _switches += 1
     return account(seen.id)
+
+
+def switches() -> int:
+    """How often personalisation was switched through this process: whoever remembers a taste asks again after it."""
+    return _switches
+
+
+def taste_of(account_id: str, *, consistent: bool) -> Taste | None:
+    """What is kept of an account's taste, and whether it wants that; None without the account. One read."""
+    return tables.taste(account_id, consistent=consistent)
+
+
+def keep_taste(tx: Transaction, account_id: str, seen: Taste, content: Any, otherwise: Problem) -> None:
+    """Adds the account's taste, plain values, over the one that was seen. The commit raises `otherwise` when it was
+    changed or switched off meanwhile."""
+    tables.put_taste(tx, account_id, seen, content, otherwise)
 
 
 def bind_phone(ctx: Context, account_id: str, phone: str, code: str) -> Account:

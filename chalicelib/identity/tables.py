@@ -7,8 +7,9 @@ from typing import Any
 
 from pynamodb.attributes import UnicodeAttribute
 from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
 
-from chalicelib.identity.model import Account, Device, Membership, Otp, Session, SignUpRaced
+from chalicelib.identity.model import Account, Device, Membership, Otp, Session, SignUpRaced, Taste
 from chalicelib.kernel.errors import NotFound, Problem, Stale
 from chalicelib.kernel.instant import DAY_MS, Instant
 from chalicelib.runtime.dynamo import IntegerAttribute, PackedAttribute, Row, query_all, table_name
@@ -27,7 +28,8 @@ class IdentityRow(Row):
 
 
 class AccountRow(IdentityRow):
-    """pk `acc_…`, sk `-`. `addresses` and `favourites` count the rows below the account, so that both are bounded."""
+    """pk `acc_…`, sk `-`. `addresses` and `favourites` count the rows below the account, so that both are bounded.
+    While `impersonal` stands there, no `taste` does."""
 
     phone_sealed = UnicodeAttribute(attr_name="p", null=True)
     display_name = UnicodeAttribute(attr_name="n")
@@ -37,6 +39,9 @@ class AccountRow(IdentityRow):
     created_ms = IntegerAttribute(attr_name="c")
     addresses = IntegerAttribute(attr_name="na", null=True)
     favourites = IntegerAttribute(attr_name="nf", null=True)
+    impersonal = IntegerAttribute(attr_name="o", null=True)
+    taste = PackedAttribute(attr_name="ta", null=True)
+    taste_version = IntegerAttribute(attr_name="tv", null=True)
 
 
 class LookupRow(IdentityRow):
@@ -104,6 +109,7 @@ def _account(row: AccountRow) -> Account:
         roles=tuple(row.roles),
         version=row.version,
         created_at=Instant(row.created_ms),
+        personalised=row.impersonal is None,
     )
 
 
@@ -141,20 +147,39 @@ def add_lookup(tx: Transaction, kind: str, keyed_hash: str, account_id: str, tak
     tx.put_new(LookupRow(f"id#{kind}#{keyed_hash}", _ONLY, account_id=account_id), taken)
 
 
-def change_profile(tx: Transaction, seen: Account, display_name: str, locale: str) -> None:
-    """Raises Stale when the account changed since it was read; AlreadyDone when this very change stands."""
-    actions = [
-        AccountRow.display_name.set(display_name),
-        AccountRow.locale.set(locale),
-        AccountRow.version.set(seen.version + 1),
-    ]
-    wanted = replace(seen, display_name=display_name, locale=locale, version=seen.version + 1)
+def change_profile(tx: Transaction, seen: Account, display_name: str, locale: str, *, personalised: bool) -> None:
+    """Raises Stale when the account changed since it was read; AlreadyDone when this very change stands. Switched off,
+    the account's taste is erased, and what was about to be written of it does not fit any more."""
+    version = seen.version + 1
+    wanted = replace(seen, display_name=display_name, locale=locale, personalised=personalised, version=version)
+    actions: list[Action] = [AccountRow.display_name.set(display_name), AccountRow.locale.set(locale)]
+    actions.append(AccountRow.version.set(version))
+    if personalised != seen.personalised:
+        actions.append(AccountRow.impersonal.remove() if personalised else AccountRow.impersonal.set(1))
+        actions += [AccountRow.taste.remove(), AccountRow.taste_version.set((AccountRow.taste_version | 0) + 1)]
     tx.update(AccountRow(seen.id, _ONLY), actions, AccountRow.version == seen.version, _unless_it_is(wanted))
 
 
 def _unless_it_is(wanted: Account) -> Otherwise:
     """A change whose answer was lost is sent once more, and meets itself: that is not stale."""
     return lambda old: None if old and _account(AccountRow.from_raw_data(old)) == wanted else Stale()
+
+
+def taste(account_id: str, *, consistent: bool) -> Taste | None:
+    """A1b: an account's taste, and whether it wants one; None without the account."""
+    try:
+        row = AccountRow.get(account_id, _ONLY, consistent_read=consistent)
+    except AccountRow.DoesNotExist:
+        return None
+    return Taste(row.impersonal is None, row.taste, row.taste_version or 0)
+
+
+def put_taste(tx: Transaction, account_id: str, seen: Taste, content: Any, otherwise: Problem) -> None:
+    """Over the taste that was seen, and only while it is wanted."""
+    actions = [AccountRow.taste.set(content), AccountRow.taste_version.set(seen.version + 1)]
+    unmoved = AccountRow.taste_version == seen.version if seen.version else AccountRow.taste_version.does_not_exist()
+    condition = AccountRow.pk.exists() & AccountRow.impersonal.does_not_exist() & unmoved
+    tx.update(AccountRow(account_id, _ONLY), actions, condition, otherwise)
 
 
 def set_phone(tx: Transaction, account_id: str, sealed: str, taken: Problem) -> None:

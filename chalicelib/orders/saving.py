@@ -17,6 +17,7 @@ from chalicelib.orders.news import news_of
 from chalicelib.runtime import log, metrics, outbox
 from chalicelib.runtime.context import Context
 from chalicelib.runtime.transaction import AlreadyDone, Transaction
+from chalicelib.search import affinity
 
 _TRIES = 8
 
@@ -57,6 +58,9 @@ def _write(ctx: Context, before: Order, change: Change, standing: Collection[Ent
         booking.release(tx, after.id, blocks_of(after))
     for entry in entries:
         ledger.post(tx, entry)
+    if after.state == "fulfilled" and before.state != "fulfilled":
+        served = [(line.offer_id, line.offer_version) for line in after.lines]
+        affinity.note_visit(tx, ctx, after.account_id, after.shop_id, served, Changed())
     outbox.publish(tx, *news_of(after, change.news, ctx.now))
     tx.commit()
     if after.state == "confirmed" and before.state != "confirmed":

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 from chalicelib.catalog import service as catalog
 from chalicelib.catalog.model import CityNotServed
 from chalicelib.kernel import geo
 from chalicelib.kernel.errors import Invalid
-from chalicelib.search import service
+from chalicelib.search import affinity, service
 from chalicelib.search.model import SearchQuery
 from chalicelib.search.schemas import FacetsOut, SearchIn, SearchOut
 from chalicelib.web import cursor
@@ -31,7 +32,8 @@ def search(call: Call) -> Answer:
     # A cursor goes with its filters and order; how much a page holds, and what else is counted, may change under way.
     filters = asked.model_dump_json(exclude={"cursor", "limit", "include", "personalised"})
     scope = f"search#{filters}"
-    query = _query(asked, cursor.open_cursor(scope, asked.cursor))
+    personal = affinity.of_member(call.ctx) if asked.personalised else None
+    query = replace(_query(asked, cursor.open_cursor(scope, asked.cursor)), affinity=personal)
     page = service.search(call.ctx, query)
     facets = None
     if page.facets is not None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from chalicelib.kernel import geo, money, phone
+from chalicelib.kernel.errors import Invalid
 from chalicelib.kernel.instant import Instant
 from chalicelib.kernel.page import DEFAULT_LIMIT, MAX_LIMIT
 
@@ -30,7 +31,7 @@ class Query(BaseModel):
 
 class PageQuery(Query):
     limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT)
-    cursor: str | None = Field(None, max_length=1000)
+    cursor: str | None = Field(None, max_length=1500)
 
 
 class Output(BaseModel):
@@ -95,6 +96,20 @@ class Position(Output):
     def gcj02(cls, wgs84: geo.Point) -> Position:
         point = geo.to_gcj02(wgs84)
         return cls(lat=round(point.lat, 6), lng=round(point.lng, 6), datum="gcj02")
+
+
+def wgs84_of(lat: float | None, lng: float | None, datum: str) -> geo.Point | None:
+    """A position of a query string in WGS-84, or None when none is given. Raises Invalid for half a position, and for
+    one that its datum does not have."""
+    if lat is None and lng is None:
+        return None
+    if lat is None or lng is None:
+        missing = "lat" if lat is None else "lng"
+        raise Invalid(errors=[{"field": missing, "message": "lat and lng go together"}])
+    try:
+        return geo.to_wgs84(geo.Point(lat, lng), datum)
+    except ValueError as error:
+        raise Invalid(errors=[{"field": "lat", "message": f"no such position in {datum}"}]) from error
 
 
 def page_of(item: type[Output]) -> Any:

@@ -119,7 +119,7 @@ def test_a_confirmed_booking_costs_what_was_agreed(
     assert booked <= confirmed
     assert costs.writes["check-in"] <= 1
     assert costs.writes["start"] <= 1
-    assert costs.writes["finish"] <= 8
+    assert costs.writes["finish"] <= 10  # two of them: what the customer likes
     assert costs.writes["complete (by the sweep)"] <= 1
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Any
 
 from chalicelib.catalog import changes
 from chalicelib.catalog.model import ShopPage
 from chalicelib.catalog.packing import to_page
-from chalicelib.catalog.tables import CatalogRow
+from chalicelib.catalog.tables import CatalogRow, LogRow
 from tests.invariants.reading import Seen
 
 
@@ -15,12 +16,12 @@ def the_log_has_no_gap(seen: Seen) -> list[str]:
     """The entries of a city are numbered one after the other, up to the number that the city says. Old ones go."""
     numbers: dict[str, list[int]] = defaultdict(list)
     latest: dict[str, int] = {}
-    for row in _rows(seen):
-        kind, _, city = row.pk.partition("#")
-        if kind == "log":
+    for row in _rows(seen, LogRow):
+        city, _, is_entry = row.pk.partition("#")
+        if is_entry:
             numbers[city].append(int(row.sk))
-        elif kind == "city" and row.sk == "-":
-            latest[city] = int(row.version)
+        else:
+            latest[city] = int(row.number)
     faults = []
     for city in sorted(numbers.keys() | latest.keys()):
         found, last = sorted(numbers[city]), latest.get(city, 0)
@@ -33,16 +34,19 @@ def the_log_ends_with_what_is_listed(seen: Seen) -> list[str]:
     """Whoever follows the log to its end has each shop as it is listed; of shops that it does not name it says
     nothing."""
     told: dict[tuple[str, str], tuple[int, ShopPage | None]] = {}
-    listed: dict[tuple[str, str], ShopPage] = {}
-    for row in _rows(seen):
-        kind, _, city = row.pk.partition("#")
-        if kind == "city" and row.sk != "-":
-            listed[city, row.sk] = to_page(row.content)
-        elif kind == "log":
-            change = changes.unpack(int(row.sk), row.content)
-            shop_id = change.page.shop.id if change.page is not None else change.gone
-            if shop_id and told.get((city, shop_id), (0, None))[0] < change.sequence:
-                told[city, shop_id] = (change.sequence, change.page)
+    for row in _rows(seen, LogRow):
+        if row.sk == "-":
+            continue
+        change = changes.unpack(int(row.sk), row.content)
+        shop_id = change.page.shop.id if change.page is not None else change.gone
+        city = row.pk.partition("#")[0]
+        if shop_id and told.get((city, shop_id), (0, None))[0] < change.sequence:
+            told[city, shop_id] = (change.sequence, change.page)
+    listed = {
+        (row.pk.removeprefix("city#"), row.sk): to_page(row.content)
+        for row in _rows(seen, CatalogRow)
+        if row.pk.startswith("city#") and row.sk != "-"
+    }
     return [
         f"{shop_id} in {city}: entry {number} says otherwise than its listing"
         for (city, shop_id), (number, page) in sorted(told.items(), key=lambda item: item[0])
@@ -50,10 +54,9 @@ def the_log_ends_with_what_is_listed(seen: Seen) -> list[str]:
     ]
 
 
-def _rows(seen: Seen) -> list[CatalogRow]:
-    """Empty in a reading of some shops: a log is a whole city's."""
-    items = seen.raw.get(CatalogRow.Meta.table_name, ())
-    return [CatalogRow.from_raw_data(item) for item in items if item["pk"]["S"].startswith(("log#", "city#"))]
+def _rows(seen: Seen, kind: Any) -> list[Any]:
+    """None in a reading of some shops: a log is a whole city's."""
+    return [kind.from_raw_data(item) for item in seen.raw.get(kind.Meta.table_name, ())]
 
 
 ALWAYS = (the_log_has_no_gap, the_log_ends_with_what_is_listed)

@@ -99,12 +99,21 @@ class World:
 
 def forget() -> None:
     """A process that begins knows nothing of the tables."""
+    from chalicelib.catalog import pages
     from chalicelib.catalog import service as catalog
-    from chalicelib.search import cities
+    from chalicelib.search import affinity, cities
     from chalicelib.web import rate
 
-    for known in (catalog._versions, catalog._places, cities._cities, rate._leases, resources._urls):
+    for known in (
+        catalog._versions,
+        catalog._places,
+        pages._pages,
+        affinity._members,
+        cities._cities,
+        rate._leases,
+    ):
         known.clear()
+    resources._urls.clear()
     dynamo.connection()._tables.clear()
     for row in _rows(dynamo.Row):
         row._connection = None

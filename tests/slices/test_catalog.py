@@ -263,5 +263,11 @@ def test_a_shop_page_is_one_query_of_at_most_one_read_unit() -> None:
 def test_cities_and_categories_come_in_their_order() -> None:
     far = build.stored_city(rank=10_001, name={"zh-CN": "甲", "en": "A"})
     near = build.stored_city(rank=10_000, name={"zh-CN": "乙", "en": "B"})
-    codes = [item["code"] for item in Client().get("/v1/cities").json["items"]]
+    codes, cursor = [], ""
+    while cursor is not None:
+        page = Client().get(f"/v1/cities?limit=3{cursor}").json
+        codes += [item["code"] for item in page["items"]]
+        cursor = page["next_cursor"] and f"&cursor={page['next_cursor']}"
+    assert codes == [city.code for city in service.cities(CTX)]
     assert codes.index(near.code) < codes.index(far.code)
+    assert Client().get("/v1/cities?cursor=made-up").code == "cursor_invalid"
