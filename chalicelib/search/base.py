@@ -25,7 +25,6 @@ from chalicelib.kernel.instant import Instant
 from chalicelib.search.grid import Grid
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 MAGIC = b"LINLICTY"
@@ -114,13 +113,15 @@ class Writer:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._file.close()
         self._partial.unlink(missing_ok=True)
 
     def add(self, name: str, array: NDArray[Any]) -> None:
         little = array.astype(array.dtype.newbyteorder("<"), copy=False)
-        self.stream(name, [memoryview(little.reshape(-1).view("u1"))], little.dtype.str)
+        self.stream(name, [little.tobytes()], little.dtype.str)
 
     def stream(self, name: str, chunks: Iterable[bytes | memoryview], dtype: str = BYTES) -> None:
         begin = self._file.tell()
@@ -160,9 +161,14 @@ class Base:
         dtype = np.dtype(section.dtype)
         return np.frombuffer(self.map, dtype, section.size // dtype.itemsize, section.offset)
 
-    def bytes(self, name: str) -> bytes:
+    def whole(self, name: str) -> bytes:
         section = self.header.sections[name]
         return self.map[section.offset : section.offset + section.size]
+
+    def part(self, name: str, begin: int, end: int) -> bytes:
+        """The bytes of a section from `begin` up to `end`."""
+        offset = self.header.sections[name].offset
+        return self.map[offset + begin : offset + end]
 
     def named(self, prefix: str) -> dict[str, NDArray[Any]]:
         """The arrays whose names begin so, by the rest of their names."""
