@@ -309,7 +309,7 @@ class Asking:
         found.sort()
         return found[:count]
 
-    def _rings(self, count: int) -> Iterator[tuple[Circle, Callable[[float], None]]]:
+    def _rings(self) -> Iterator[tuple[Circle, Callable[[float], None]]]:
         """Circles that grow up to the radius, each with a way to say how far the next one must reach."""
         assert self.circle is not None  # noqa: S101
         whole, wanted = self.circle, 0.0
@@ -362,7 +362,7 @@ class Asking:
 
     def _nearest(self, count: int) -> list[tuple[float, str, int]]:
         assert self.circle is not None  # noqa: S101
-        for circle, ask in self._rings(count):
+        for circle, ask in self._rings():
             rows, metres, error, chosen = self._ring(circle)
             if self.place.after is not None:
                 chosen = self._after(rows, metres, error, chosen, self.exact)
@@ -398,7 +398,7 @@ class Asking:
             np.negative(keys, out=keys)
             return self._best(reached.rows, keys, 0, chosen, count)
         most = self.columns.most_worth + self._most_affinity()
-        for circle, ask in self._rings(count):
+        for circle, ask in self._rings():
             rows, metres, error, chosen = self._ring(circle)
             keys = self._scores(rows, metres)
             # Nearness is cut to a whole number, and changes by one in a metre at most.
@@ -453,12 +453,13 @@ class Asking:
         parts = self.engine.best_of_groups(affinity.categories).take(rows.of(self.columns.group))
         if affinity.shops:
             prefixes = rows.of(self.columns.prefix)
-            own = {prefix_of(shop_id) & 0xFFFF for shop_id in affinity.shops}
             maybe = np.zeros(1 << 16, np.bool_)
-            maybe[list(own)] = True
-            for place in np.flatnonzero(maybe.take(prefixes & np.uint32(0xFFFF))).tolist():
-                shop_id = self.engine.id_of(int(rows.at(np.array([place]))[0]))
-                parts[place] = min(int(parts[place]) + affinity.shops.get(shop_id, 0), ranking.FULL)
+            maybe[[prefix_of(shop_id) & 0xFFFF for shop_id in affinity.shops]] = True
+            places = np.flatnonzero(maybe.take(prefixes & np.uint32(0xFFFF)))
+            for place, row in zip(places.tolist(), rows.at(places).tolist(), strict=True):
+                if self.columns.kinds[row]:
+                    own_part = affinity.shops.get(self.engine.id_of(row), 0)
+                    parts[place] = min(int(parts[place]) + own_part, ranking.FULL)
         return parts
 
     def _most_affinity(self) -> int:
