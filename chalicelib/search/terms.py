@@ -190,20 +190,21 @@ class Lists:
         of a term count."""
         single, many, dense = self._bounds
 
-        def places(terms: Array, bounds: list[int]) -> Array:
+        def places(terms: Array, bounds: list[int]) -> tuple[Array, Array]:
+            """The ranges of the terms that count, in `terms`."""
             begin, end = bounds[segment], bounds[segment + 1]
             part = terms[begin:end]
-            found = spread(part.searchsorted(lows), part.searchsorted(highs))
-            if seconds is not None and len(found):
-                found = found[seconds[part[found] & _lower_half(part.dtype)]]
-            return found + begin
+            firsts, lasts = part.searchsorted(lows), part.searchsorted(highs)
+            if seconds is None:
+                return firsts + begin, lasts + begin
+            found = spread(firsts, lasts)
+            found = found[seconds[part[found] & _lower_half(part.dtype)]] + begin
+            return found, found + 1
 
-        rows = self.single_rows[places(self.single_terms, single)]
-        listed = places(self.many_terms, many)
-        if len(listed):
-            more = self.many_rows[spread(self.many_starts[listed], self.many_starts[listed + 1])]
-            rows = np.concatenate([rows, more])
-        packed = places(self.dense_terms, dense)
+        firsts, lasts = places(self.many_terms, many)
+        lists = _taken(self.many_rows, self.many_starts[firsts], self.many_starts[lasts])
+        rows = np.concatenate([_taken(self.single_rows, *places(self.single_terms, single)), lists])
+        packed = spread(*places(self.dense_terms, dense))
         if not len(packed):
             return distinct(rows)
         there = np.unpackbits(np.bitwise_or.reduce(self._bits[packed])).view(np.bool_)
@@ -213,6 +214,11 @@ class Lists:
     @cached_property
     def _bits(self) -> Array:
         return self.dense_bits.reshape(-1, SEGMENT // 8)
+
+
+def _taken(rows: Array, begins: Array, ends: Array) -> Array:
+    """The rows of all ranges. One range, as that of a single character is, needs no numbers of places."""
+    return rows[int(begins[0]) : int(ends[0])] if len(begins) == 1 else rows[spread(begins, ends)]
 
 
 def _lower_half(dtype: np.dtype[Any]) -> Any:
