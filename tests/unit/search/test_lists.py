@@ -1,4 +1,4 @@
-"""Rows by term are the rows that were put in, in whatever form they are kept; each has the form that takes the least."""
+"""Rows by term are the rows that were put in, in whatever form they are kept; each has the form that is smallest."""
 
 from __future__ import annotations
 
