@@ -17,21 +17,10 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from chalicelib.search.lists import NO_ROWS, SEGMENT, SEGMENT_BITS, Array, Flags, Lists, common, distinct, is_in
 from chalicelib.search.readings import Readings
 from chalicelib.search.sounds import Heard, Sounds
-from chalicelib.search.terms import (
-    NO_ROWS,
-    SEGMENT,
-    SEGMENT_BITS,
-    Array,
-    Builder,
-    Flags,
-    Lists,
-    Vocabulary,
-    common,
-    distinct,
-    is_in,
-)
+from chalicelib.search.terms import Builder, Vocabulary
 from chalicelib.search.words import TYPO_LETTERS, Token, edits, lines
 
 Rows: TypeAlias = NDArray[np.int64]

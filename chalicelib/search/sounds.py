@@ -10,8 +10,8 @@ from typing import TypeAlias
 
 import numpy as np
 
+from chalicelib.search.lists import NO_ROWS, SEGMENT, Array, Flags, Lists, common, distinct
 from chalicelib.search.readings import Readings, Spelling, Syllables
-from chalicelib.search.terms import NO_ROWS, SEGMENT, Array, Flags, Lists, common, distinct
 from chalicelib.search.words import INITIALS
 
 Numbers: TypeAlias = Array

@@ -41,7 +41,7 @@ def defined(shops: Shops, readings: Readings, q: str) -> list[int]:
     return [row for row, shop in enumerate(shops) if all(words.matches(token, shop, readings) for token in asked)]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.lists(build.shops, max_size=8), st.lists(build.queries, min_size=1, max_size=6), st.data())
 @example([["发发发", "法理"], ["发理法发理"]], ["fafafa", "falifa", "flf", "发理法发"], None)
 def test_rows_are_those_that_the_definition_and_the_contract_name(
@@ -57,7 +57,7 @@ def test_rows_are_those_that_the_definition_and_the_contract_name(
             assert search(postings, names, q, begin, end) == [row for row in wanted if begin <= row < end]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.lists(st.text(st.characters(codec=None), max_size=30), max_size=3), max_size=4),
     st.text(st.characters(codec=None), max_size=100),
@@ -69,17 +69,21 @@ def test_whatever_is_typed_is_found_where_it_stands(shops: list[list[str]], q: s
 
 
 def town(count: int) -> Shops:
-    """Rows of few names: some in most rows, some in a few, one in a single one."""
+    """Rows of few names: some in most rows, some in a hundredth, some in a few, one in a single one."""
     chance = random.Random(7)  # noqa: S311 - a seed repeats it
     usual = [("理发店", "Lifa Hair"), ("先行", "Xian Nails"), ("长乐里", "Changle"), ("西安连发", "SPA 7")]
+    fewer = [("儿法先店", "Gosling Salon"), ("国里发长", "Palace")]
     rare = [("法理女", "Massage"), ("鹅", "Café"), ("女儿国行", "Goose")]
-    return [chance.choice(usual) if chance.random() < 0.999 else chance.choice(rare) for _ in range(count - 1)] + [
-        ("乐长行里",)
-    ]
+
+    def drawn() -> tuple[str, ...]:
+        at = chance.random()
+        return chance.choice(rare if at < 0.001 else fewer if at < 0.02 else usual)
+
+    return [*(drawn() for _ in range(count - 1)), ("乐长行里",)]
 
 
 TOWN_QUERIES = (
-    *("发", "理发", "理发店", "西安连发", "店", "鹅", "乐长", "乐长行", "行", "行里"),
+    *("发", "理发", "理发店", "西安连发", "店", "鹅", "乐长", "乐长行", "行", "行里", "儿法", "法先店", "发长"),
     *("l", "x", "lf", "lfd", "xalf", "lifa", "lifadian", "lianfa", "xian", "xianlian", "xingli", "yuechangxing"),
     *(
         "hair",
@@ -115,6 +119,14 @@ def test_a_town_of_several_segments_is_one_town(big: tuple[Shops, Postings, Name
     for begin, end in ((0, 140_000), (65_536, 131_072), (65_535, 65_537), (70_000, 70_500), (139_999, 140_000), (5, 5)):
         part = [row for row in wanted if begin <= row < end]
         assert search(postings, names, q, begin, end) == part
+
+
+def test_every_form_of_a_list_has_been_met(big: tuple[Shops, Postings, Names]) -> None:
+    _, postings, _ = big
+    arrays = postings.arrays()
+    for of in ("pairs", "latin"):
+        assert all(len(arrays[f"{of}_{form}_terms"]) for form in ("many", "near", "dense"))
+    assert len(arrays["pairs_single_terms"])
 
 
 def test_a_part_beyond_the_city_has_nothing(big: tuple[Shops, Postings, Names]) -> None:
