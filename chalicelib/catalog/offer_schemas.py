@@ -184,9 +184,9 @@ class BundleOut(Output):
 class PricePointOut(Output):
     """What the offer cost from then until the next point; null: it was not on sale."""
 
-    model_config = ConfigDict(serialize_by_alias=True)
+    model_config = ConfigDict(serialize_by_alias=True, validate_by_name=True, validate_by_alias=True)
 
-    since: str = Field(serialization_alias="from", examples=["2026-11-01T08:00:00.000Z"])
+    since: str = Field(validation_alias="from", serialization_alias="from", examples=["2026-11-01T08:00:00.000Z"])
     price: MoneyOut | None
 
 

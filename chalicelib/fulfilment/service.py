@@ -7,8 +7,10 @@ from chalicelib.kernel.errors import InvalidTransition
 from chalicelib.orders import changes, decisions, saving
 from chalicelib.orders import service as orders
 from chalicelib.orders.changes import Change
-from chalicelib.orders.model import Order
+from chalicelib.orders.model import Changed, Order
 from chalicelib.runtime.context import Context
+from chalicelib.runtime.transaction import Transaction
+from chalicelib.search import affinity
 
 # What an act makes of a line, which is also what the timeline calls it but for the service itself.
 _MAKES = {"check_in": "checked_in", "start": "in_service", "finish": "finished"}
@@ -35,10 +37,15 @@ def step(ctx: Context, order_id: str, event: str) -> tuple[Order, bool]:
             check_time(event, ctx.now, booking.starts_at, booking.ends_at, ctx.settings.no_show_after_seconds)
         return decisions.served(found, target, _TOLD[event], ctx.now, clocks)
 
+    def learn(tx: Transaction, after: Order) -> None:
+        if after.state == "fulfilled":
+            served = [(line.offer_id, line.offer_version) for line in after.lines]
+            affinity.note_visit(tx, ctx, after.account_id, after.shop_id, served, Changed())
+
     # Decided anew on whatever somebody else has made of the order by the time of the write.
     if decide(order) is None:
         return order, True
-    return orders.change(ctx, order.id, decide), False
+    return orders.change(ctx, order.id, decide, learn), False
 
 
 def no_show(ctx: Context, order_id: str) -> tuple[Order, bool]:

@@ -166,7 +166,7 @@ def _unless_it_is(wanted: Account) -> Otherwise:
 
 
 def taste(account_id: str, *, consistent: bool) -> Taste | None:
-    """A1b: an account's taste, and whether it wants one; None without the account."""
+    """A1f: an account's taste, and whether it wants one; None without the account."""
     try:
         row = AccountRow.get(account_id, _ONLY, consistent_read=consistent)
     except AccountRow.DoesNotExist:

@@ -17,9 +17,11 @@ from chalicelib.orders.news import news_of
 from chalicelib.runtime import log, metrics, outbox
 from chalicelib.runtime.context import Context
 from chalicelib.runtime.transaction import AlreadyDone, Transaction
-from chalicelib.search import affinity
 
 _TRIES = 8
+
+Also = Callable[[Transaction, Order], None]
+"""What a slice above adds to the transaction that makes an order so. Changed, from its conditions, decides again."""
 
 
 def clocks(ctx: Context) -> Clocks:
@@ -38,17 +40,26 @@ def blocks_of(order: Order) -> list[Block]:
     ]
 
 
-def write(ctx: Context, before: Order, change: Change, *, due_by: Instant | None = None) -> Order:
+def write(
+    ctx: Context, before: Order, change: Change, *, due_by: Instant | None = None, also: Also | None = None
+) -> Order:
     """The order as it now stands. Raises Changed when somebody else moved it, SlotTaken when a claim fails."""
     try:
-        return _write(ctx, before, change, ledger.entries_of(before.id) if before.behind else (), due_by)
+        return _write(ctx, before, change, ledger.entries_of(before.id) if before.behind else (), due_by, also)
     except AlreadyDone:
         # The journal knows the move and the row does not: a restore has cut their transaction. The row follows.
         log.warning("an order follows its journal", order_id=before.id)
-        return _write(ctx, before, change, ledger.entries_of(before.id), due_by)
+        return _write(ctx, before, change, ledger.entries_of(before.id), due_by, also)
 
 
-def _write(ctx: Context, before: Order, change: Change, standing: Collection[Entry], due_by: Instant | None) -> Order:
+def _write(
+    ctx: Context,
+    before: Order,
+    change: Change,
+    standing: Collection[Entry],
+    due_by: Instant | None,
+    also: Also | None,
+) -> Order:
     after, entries = changes.chained(change, before, ctx.now, standing)
     tx = Transaction()
     tables.save(tx, before, after, due_by=due_by)
@@ -58,9 +69,8 @@ def _write(ctx: Context, before: Order, change: Change, standing: Collection[Ent
         booking.release(tx, after.id, blocks_of(after))
     for entry in entries:
         ledger.post(tx, entry)
-    if after.state == "fulfilled" and before.state != "fulfilled":
-        served = [(line.offer_id, line.offer_version) for line in after.lines]
-        affinity.note_visit(tx, ctx, after.account_id, after.shop_id, served, Changed())
+    if also is not None:
+        also(tx, after)
     outbox.publish(tx, *news_of(after, change.news, ctx.now))
     tx.commit()
     if after.state == "confirmed" and before.state != "confirmed":
@@ -76,6 +86,7 @@ def change(
     decide: Callable[[Order], Change | None],
     *,
     due_by: Instant | None = None,
+    also: Also | None = None,
 ) -> Order:
     """Reads, decides and writes until the write meets what was read. `decide` answers None when nothing is to change.
 
@@ -89,7 +100,7 @@ def change(
         if wanted is None:
             return before
         try:
-            return write(ctx, before, wanted, due_by=due_by)
+            return write(ctx, before, wanted, due_by=due_by, also=also)
         except Changed:
             continue
     raise Unavailable(retry_after_seconds=1)

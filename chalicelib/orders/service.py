@@ -79,9 +79,11 @@ def quote_cancel(ctx: Context, order: Order, by: str) -> CancelQuote:
     return cancel_quote(order, ctx.now, by)
 
 
-def change(ctx: Context, order_id: str, decide: Callable[[Order], Change | None]) -> Order:
+def change(
+    ctx: Context, order_id: str, decide: Callable[[Order], Change | None], also: saving.Also | None = None
+) -> Order:
     """For slices above: one decided move of an order, see `saving.change`."""
-    return saving.change(ctx, order_id, decide)
+    return saving.change(ctx, order_id, decide, also=also)
 
 
 # ---------------------------------------------------------------------------------------------- proof

@@ -9,8 +9,8 @@ from chalicelib.catalog import service as catalog
 from chalicelib.catalog.model import CityNotServed
 from chalicelib.kernel import geo
 from chalicelib.kernel.errors import Invalid
-from chalicelib.search import affinity, service
-from chalicelib.search.model import SearchQuery
+from chalicelib.search import service
+from chalicelib.search.model import Affinity, SearchQuery
 from chalicelib.search.schemas import FacetsOut, SearchIn, SearchOut
 from chalicelib.web import cursor
 from chalicelib.web.auth import PUBLIC
@@ -32,8 +32,9 @@ def search(call: Call) -> Answer:
     # A cursor goes with its filters and order; how much a page holds, and what else is counted, may change under way.
     filters = asked.model_dump_json(exclude={"cursor", "limit", "include", "personalised"})
     scope = f"search#{filters}"
-    personal = affinity.of_member(call.ctx) if asked.personalised else None
-    query = replace(_query(asked, cursor.open_cursor(scope, asked.cursor)), affinity=personal)
+    query = _query(asked, cursor.open_cursor(scope, asked.cursor))
+    if asked.personalised and call.account_id:
+        query = replace(query, affinity=_affinity(call))
     page = service.search(call.ctx, query)
     facets = None
     if page.facets is not None:
@@ -41,6 +42,13 @@ def search(call: Call) -> Answer:
         facets = FacetsOut.of(page.facets, catalog.categories(call.ctx), currency, call.ctx.locale)
     body = SearchOut.of(page, cursor.seal(scope, page.next_key), facets, call.ctx.locale)
     return Answer(body, headers={"Cache-Control": "private, no-cache"})
+
+
+def _affinity(call: Call) -> Affinity | None:
+    # Most who search are strangers, whose first search need not load what knows members.
+    from chalicelib.search import affinity
+
+    return affinity.of_member(call.ctx)
 
 
 def _query(asked: SearchIn, after: str | None) -> SearchQuery:
