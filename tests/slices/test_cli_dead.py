@@ -161,7 +161,7 @@ def test_a_letter_in_hand_is_given_back_when_its_queue_goes() -> None:
 
 def test_a_queue_that_does_not_exist_is_wrong_use(queues: Queues) -> None:
     """As is a replay of nothing in particular."""
-    assert "choose one of notify, refund" in refusal("dead", "list", "nobody", code=2)
+    assert "choose one of notify, rate, refund" in refusal("dead", "list", "nobody", code=2)
     assert "--message-id or --all" in refusal("dead", "replay", "notify", code=2)
     with pytest.raises(KeyError):
         dead_letters.queue_named("nobody")
