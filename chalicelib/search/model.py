@@ -1,43 +1,37 @@
-"""Search as a pure function over cards in memory: which shops pass, in what order, how they count in facets.
+"""Search as values, and as a pure function over entries in memory: which shops pass, in what order, how they count.
 
-`recommended` is a sum of four parts, each 0 to 1,000, with these weights in percent:
-
-    near      45   1,000 at the door, 500 at one kilometre, 250 at three; nothing without a position
-    rating    30   displayed rating, 0 at three stars and below, 1,000 at five
-    popular   20   logarithm of sales, 1,000 from ten thousand on
-    fresh      5   a shop's first thirty days, fading
-
-A hit's reason is the part that lifts it most above an ordinary shop. Ties of every order break by id.
+`find` is the rule. The city's index (`engine`) answers the same to the last bit, only faster; a process that has not
+loaded it yet asks `find`, which needs no library. How hits are ordered stands in `ranking`.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 
-from chalicelib.catalog import schedule
-from chalicelib.catalog.model import KINDS, MAX_HORIZON_DAYS, ShopPage, category_of, open_now
-from chalicelib.kernel.errors import CursorInvalid
+from chalicelib.catalog.model import KINDS, MAX_HORIZON_DAYS, ShopPage, Text, category_of
 from chalicelib.kernel.geo import Point, distance_m
-from chalicelib.kernel.instant import DAY_MS, Instant
+from chalicelib.kernel.instant import Instant
 from chalicelib.kernel.money import EXPONENTS, Money
+from chalicelib.search import ranking
+from chalicelib.search.calendar import Calendar
+from chalicelib.search.ranking import SORTS, Affinity, Place
+
+__all__ = ["SORTS", "Affinity", "Calendar", "Card", "Entry", "Facets", "Hit", "Note", "Relax", "SearchPage", "find"]
 
 MAX_RADIUS_M = 50_000
 DEFAULT_RADIUS_M = 3_000
-SORTS = ("recommended", "distance", "rating", "price", "sales")
-
-WEIGHTS = {"near": 45, "rating": 30, "popular": 20, "fresh": 5}
-ORDINARY = {"near": 250, "rating": 750, "popular": 600, "fresh": 0}
-FRESH_DAYS = 30
+WIDER_M = (5_000, 10_000, 20_000, 50_000)  # what a search that found nothing is told to try
 
 PRICE_BANDS = (0, 50, 100, 200, 500)  # lower ends, in major units
 RATING_BANDS_CENTI = (400, 450, 480)
+
+_MICRO = 1_000_000
+_HALF_TURN = 180 * _MICRO
 
 
 def fold(text: str) -> str:
@@ -45,43 +39,80 @@ def fold(text: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
+def micro(point: Point) -> tuple[int, int]:
+    """(latitude, longitude) in millionths of a degree, as positions are stored: −180° is 180°."""
+    lat, lng = round(point.lat * _MICRO), round(point.lng * _MICRO)
+    return lat, _HALF_TURN if lng == -_HALF_TURN else lng
+
+
+def of_micro(lat: int, lng: int) -> Point:
+    return Point(lat / _MICRO, lng / _MICRO)
+
+
 @dataclass(frozen=True)
 class Card:
-    """A listed shop as search sees it. `text` holds all its names, folded, a line each."""
+    """What a hit shows of a shop. Texts are by locale; the position is WGS-84 in whole millionths of a degree."""
 
-    page: ShopPage
-    text: str
+    id: str
+    name: Text
+    category: str
+    rating_centi: int
+    rating_count: int
+    price_from: Money
+    sales: int
+    address: Text
+    position: Point
+    cover_url: str | None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A listed shop as the index sees it. `names` are all its names and its offers', as they were written."""
+
+    card: Card
+    names: tuple[str, ...]
     categories: frozenset[str]
     kinds: frozenset[str]
-    price_from: Money
-    rating_centi: int
+    born_day: int
+    calendar: Calendar
 
     @classmethod
-    def of(cls, page: ShopPage) -> Card:
-        names = [*page.shop.name.values(), *(name for offer in page.offers for name in offer.name.values())]
+    def of(cls, page: ShopPage) -> Entry:
+        """Of a page with at least one offer, all of them on the shelf."""
+        shop = page.shop
+        named = [*shop.name.values(), *(name for offer in page.offers for name in offer.name.values())]
         return cls(
-            page=page,
-            text="\n".join(fold(name) for name in names),
-            categories=frozenset({page.shop.category, *(category_of(offer, page.shop) for offer in page.offers)}),
+            card=Card(
+                id=shop.id,
+                name=shop.name,
+                category=shop.category,
+                rating_centi=shop.rating_centi,
+                rating_count=shop.rating_count,
+                price_from=min((offer.price for offer in page.offers), key=lambda price: price.amount_minor),
+                sales=shop.sales,
+                address=shop.address,
+                position=of_micro(*micro(shop.position)),
+                cover_url=next(iter(shop.photos), None),
+            ),
+            names=tuple(dict.fromkeys(named)),
+            categories=frozenset({shop.category, *(category_of(offer, shop) for offer in page.offers)}),
             kinds=frozenset(offer.kind for offer in page.offers),
-            price_from=min((offer.price for offer in page.offers), key=lambda price: price.amount_minor),
-            rating_centi=page.shop.rating_centi,
+            born_day=ranking.born_day(shop.created_at),
+            calendar=Calendar.of(page),
         )
 
     @property
     def id(self) -> str:
-        return self.page.shop.id
+        return self.card.id
 
     @cached_property
-    def _last_calls(self) -> dict[date, list[tuple[Instant, int]]]:
-        return {}
+    def text(self) -> str:
+        return "\n".join(fold(name) for name in self.names)
 
-    def last_calls(self, day: date) -> list[tuple[Instant, int]]:
-        """`schedule.last_calls`, remembered for as long as the card lives."""
-        found = self._last_calls.get(day)
-        if found is None:
-            found = self._last_calls[day] = schedule.last_calls(self.page, day)
-        return found
+    def parts(self, distance: float | None, place: Place) -> dict[str, int]:
+        personal = 0 if place.affinity is None else place.affinity.part(self.categories, self.id)
+        card = self.card
+        return ranking.parts(distance, card.rating_centi, card.sales, self.born_day, place.as_of_day, personal)
 
 
 @dataclass(frozen=True)
@@ -96,7 +127,7 @@ class Note:
 class SearchQuery:
     """`origin` is WGS-84; without it there is no radius and no distance, and the whole city is looked through.
 
-    `after` is the key of the last hit of the page before.
+    `after` is the key of the last hit of the page before; it brings the affinity of the first page with it.
     """
 
     origin: Point | None = None
@@ -111,15 +142,21 @@ class SearchQuery:
     open_now: bool = False
     bookable_on: date | None = None
     has_voucher: bool = False
-    sort: str = "recommended"
+    sort: str = ranking.RECOMMENDED
     limit: int = 20
     after: str | None = None
     facets: bool = False
     total: bool = False
+    affinity: Affinity | None = None
 
     @cached_property
     def words(self) -> list[str]:
         return fold(self.q).split()
+
+    @property
+    def order(self) -> str:
+        """What hits are sorted by. By distance without a position is by recommendation."""
+        return ranking.RECOMMENDED if self.origin is None and self.sort == ranking.DISTANCE else self.sort
 
 
 @dataclass(frozen=True)
@@ -148,146 +185,168 @@ class Facets:
 
 
 @dataclass(frozen=True)
+class Relax:
+    """What would be found without one of the filters, or (`radius`) within `radius_m` instead."""
+
+    filter: str
+    count: int
+    radius_m: int | None = None
+
+
+@dataclass(frozen=True)
 class SearchPage:
+    """`relax` only where the first page is empty: what to do without, most hits first."""
+
     hits: Sequence[Hit]
     next_key: str | None = None
     facets: Facets | None = None
     total: int | None = None
+    relax: Sequence[Relax] = ()
 
 
 @dataclass
 class _Found:
-    """A card within reach, with what is computed of it once."""
+    """An entry within reach, with what is computed of it once."""
 
-    card: Card
+    entry: Entry
     distance_m: float | None
     open_now: bool
     failed: set[str] = field(default_factory=set)
 
 
-def find(query: SearchQuery, cards: Iterable[Card], now: Instant, notes: Mapping[str, Note]) -> SearchPage:
-    """One page of what passes. `notes` are those of the day `bookable_on`, by shop."""
-    within = [found for card in cards if (found := _reached(query, card, now, notes)) is not None]
+def find(query: SearchQuery, entries: Sequence[Entry], now: Instant, notes: Mapping[str, Note]) -> SearchPage:
+    """One page of what passes. `notes` are those of the day `bookable_on`, by shop. Raises CursorInvalid."""
+    place = Place.read(query.after, now, query.affinity)
+    within = _within(query, entries, now, notes)
     passing = [found for found in within if not found.failed]
-    as_of, after = _read_key(query.after, now)
-    order = _order(query, as_of)
-    ranked = sorted((((order(found), found.card.id), found) for found in passing), key=lambda entry: entry[0])
-    rest = [entry for entry in ranked if after is None or entry[0] > after]
+    order = _order(query, place)
+    ranked = sorted((((order(found), found.entry.id), found) for found in passing), key=lambda each: each[0])
+    rest = [each for each in ranked if place.after is None or each[0] > place.after]
     shown = rest[: query.limit]
     more = len(rest) > query.limit
     return SearchPage(
-        hits=[_hit(found, as_of) for _, found in shown],
-        next_key=_write_key(as_of, shown[-1][0]) if more else None,
+        hits=[_hit(found, place) for _, found in shown],
+        next_key=place.key(*shown[-1][0]) if more else None,
         facets=_facets(within) if query.facets else None,
         total=len(passing) if query.total else None,
+        relax=()
+        if shown or query.after is not None
+        else relaxed(query, lambda other: _count(other, entries, now, notes)),
     )
 
 
-def _reached(query: SearchQuery, card: Card, now: Instant, notes: Mapping[str, Note]) -> _Found | None:
-    """The card with the facet filters that it fails, or None when it fails any other filter."""
-    distance = None if query.origin is None else distance_m(query.origin, card.page.shop.position)
+def relaxed(query: SearchQuery, count: Callable[[SearchQuery], int]) -> tuple[Relax, ...]:
+    """What a search that found nothing would find with one filter less, most first. `count` says how many pass."""
+    found = [Relax(name, count(other)) for name, other in _with_one_less(query)]
+    if query.origin is not None:
+        for radius_m in WIDER_M:
+            if radius_m > query.radius_m and (more := count(replace(query, radius_m=radius_m))):
+                found.append(Relax("radius", more, radius_m))
+                break
+    return tuple(sorted((relax for relax in found if relax.count), key=lambda relax: -relax.count))
+
+
+def _with_one_less(query: SearchQuery) -> list[tuple[str, SearchQuery]]:
+    """The filters that were given, each with the query that lacks it alone."""
+    given = (
+        ("q", bool(query.q.strip()), replace(query, q="")),
+        ("category", query.category is not None, replace(query, category=None)),
+        ("kind", query.kind is not None, replace(query, kind=None)),
+        (
+            "price",
+            query.price_min_minor is not None or query.price_max_minor is not None,
+            replace(query, price_min_minor=None, price_max_minor=None),
+        ),
+        ("rating", query.rating_min_centi is not None, replace(query, rating_min_centi=None)),
+        ("open_now", query.open_now, replace(query, open_now=False)),
+        ("bookable_on", query.bookable_on is not None, replace(query, bookable_on=None)),
+        ("has_voucher", query.has_voucher, replace(query, has_voucher=False)),
+    )
+    return [(name, other) for name, is_given, other in given if is_given]
+
+
+def _count(query: SearchQuery, entries: Iterable[Entry], now: Instant, notes: Mapping[str, Note]) -> int:
+    return sum(not found.failed for found in _within(query, entries, now, notes))
+
+
+def _within(query: SearchQuery, entries: Iterable[Entry], now: Instant, notes: Mapping[str, Note]) -> list[_Found]:
+    return [found for entry in entries if (found := _reached(query, entry, now, notes)) is not None]
+
+
+def _reached(query: SearchQuery, entry: Entry, now: Instant, notes: Mapping[str, Note]) -> _Found | None:
+    """The entry with the facet filters that it fails, or None when it fails any other filter."""
+    distance = None if query.origin is None else distance_m(query.origin, entry.card.position)
     if distance is not None and distance > query.radius_m:
         return None
-    if not all(word in card.text for word in query.words):
+    if not all(word in entry.text for word in query.words):
         return None
-    if query.has_voucher and "voucher" not in card.kinds:
+    if query.has_voucher and "voucher" not in entry.kinds:
         return None
-    if query.bookable_on is not None and not bookable(card, query.bookable_on, now, notes.get(card.id)):
+    if query.bookable_on is not None and not bookable(entry.calendar, query.bookable_on, now, notes.get(entry.id)):
         return None
-    is_open = open_now(card.page.shop, now)
-    return _Found(card, distance, is_open, _failed(query, card, is_open))
+    is_open = entry.calendar.is_open(now)
+    return _Found(entry, distance, is_open, _failed(query, entry, is_open))
 
 
-def _failed(query: SearchQuery, card: Card, is_open: bool) -> set[str]:
+def _failed(query: SearchQuery, entry: Entry, is_open: bool) -> set[str]:
     failed = set()
-    price = card.price_from.amount_minor
-    if query.category is not None and query.category not in card.categories:
+    price = entry.card.price_from.amount_minor
+    if query.category is not None and query.category not in entry.categories:
         failed.add("category")
-    if query.kind is not None and query.kind not in card.kinds:
+    if query.kind is not None and query.kind not in entry.kinds:
         failed.add("kind")
     if query.price_min_minor is not None and price < query.price_min_minor:
         failed.add("price")
     if query.price_max_minor is not None and price > query.price_max_minor:
         failed.add("price")
-    if query.rating_min_centi is not None and card.rating_centi < query.rating_min_centi:
+    if query.rating_min_centi is not None and entry.card.rating_centi < query.rating_min_centi:
         failed.add("rating")
     if query.open_now and not is_open:
         failed.add("open_now")
     return failed
 
 
-def bookable(card: Card, day: date, now: Instant, note: Note | None) -> bool:
+def bookable(calendar: Calendar, day: date, now: Instant, note: Note | None) -> bool:
     """Whether something can be booked now for a start on that local day.
 
     Bookings only take starts away, so a note never says more than the calendar it was made from; where the calendar
     has become shorter since, the calendar is right.
     """
-    ahead = (day - now.local_date(card.page.shop.zone)).days
-    if not 0 <= ahead <= MAX_HORIZON_DAYS:
-        return False
-    if not any(now <= call and ahead <= horizon for call, horizon in card.last_calls(day)):
+    until = last_call(calendar, day, now)
+    if until is None or now > until:
         return False
     return note is None or (note.bookable_until is not None and now <= note.bookable_until)
 
 
-def parts(card: Card, distance: float | None, as_of: Instant) -> dict[str, int]:
-    """The four parts of `recommended`, 0 to 1,000 each."""
-    shop = card.page.shop
-    age_days = max(as_of.since(shop.created_at), 0) // DAY_MS
-    return {
-        "near": 0 if distance is None else int(1_000_000 / (1_000 + distance)),
-        "rating": min(max((card.rating_centi - 300) * 5, 0), 1_000),
-        "popular": min(int(250 * math.log10(1 + shop.sales)), 1_000),
-        "fresh": max(FRESH_DAYS - age_days, 0) * 1_000 // FRESH_DAYS,
-    }
+def last_call(calendar: Calendar, day: date, now: Instant) -> Instant | None:
+    """Until when something of that local day can be booked, seen from today; None when nothing can."""
+    ahead = (day - now.local_date(calendar.zone)).days
+    if not 0 <= ahead <= MAX_HORIZON_DAYS:
+        return None
+    return max((call for call, horizon in calendar.last_calls(day) if ahead <= horizon), default=None)
 
 
-def score(card: Card, distance: float | None, as_of: Instant) -> int:
-    return sum(WEIGHTS[name] * value for name, value in parts(card, distance, as_of).items())
-
-
-def reason(card: Card, distance: float | None, as_of: Instant) -> str | None:
-    lifts = {
-        name: WEIGHTS[name] * (value - ORDINARY[name])
-        for name, value in parts(card, distance, as_of).items()
-        if distance is not None or name != "near"
-    }
-    best = max(lifts, key=lambda name: lifts[name])
-    return best if lifts[best] > 0 else None
-
-
-def _order(query: SearchQuery, as_of: Instant) -> Callable[[_Found], float]:
-    """What hits are sorted by, ascending. By distance without a position is by recommendation."""
-    if query.sort == "rating":
-        return lambda found: -found.card.rating_centi
-    if query.sort == "price":
-        return lambda found: found.card.price_from.amount_minor
-    if query.sort == "sales":
-        return lambda found: -found.card.page.shop.sales
-    if query.sort == "distance" and query.origin is not None:
+def _order(query: SearchQuery, place: Place) -> Callable[[_Found], float]:
+    """What hits are sorted by, ascending."""
+    if query.order == ranking.RATING:
+        return lambda found: -found.entry.card.rating_centi
+    if query.order == ranking.PRICE:
+        return lambda found: found.entry.card.price_from.amount_minor
+    if query.order == ranking.SALES:
+        return lambda found: -found.entry.card.sales
+    if query.order == ranking.DISTANCE:
         return lambda found: found.distance_m or 0.0
-    return lambda found: -score(found.card, found.distance_m, as_of)
+    return lambda found: -ranking.score(found.entry.parts(found.distance_m, place))
 
 
-def _hit(found: _Found, as_of: Instant) -> Hit:
-    rounded = None if found.distance_m is None else round(found.distance_m)
-    return Hit(found.card, rounded, found.open_now, reason(found.card, found.distance_m, as_of))
-
-
-def _write_key(as_of: Instant, place: tuple[float, str]) -> str:
-    """`as_of` travels with the cursor, so that what fades with time has the same order on every page."""
-    return json.dumps([as_of.ms, *place])
-
-
-def _read_key(after: str | None, now: Instant) -> tuple[Instant, tuple[float, str] | None]:
-    if after is None:
-        # Only the age in days is read off it, and an answer that says the same is then the same to the byte.
-        return Instant(now.ms - now.ms % DAY_MS), None
-    try:
-        as_of_ms, key, shop_id = json.loads(after)
-        return Instant(int(as_of_ms)), (float(key), str(shop_id))
-    except (ValueError, TypeError) as error:
-        raise CursorInvalid from error
+def _hit(found: _Found, place: Place) -> Hit:
+    parts = found.entry.parts(found.distance_m, place)
+    return Hit(
+        card=found.entry.card,
+        distance_m=None if found.distance_m is None else round(found.distance_m),
+        open_now=found.open_now,
+        reason=ranking.reason(parts, placed=found.distance_m is not None),
+    )
 
 
 def price_bands(currency: str) -> list[int]:
@@ -296,17 +355,18 @@ def price_bands(currency: str) -> list[int]:
 
 
 def _facets(within: Sequence[_Found]) -> Facets:
-    def counted(name: str) -> list[_Found]:
-        return [found for found in within if found.failed <= {name}]
+    def counted(name: str) -> list[Entry]:
+        return [found.entry for found in within if found.failed <= {name}]
 
     prices: Counter[int] = Counter()
-    for found in counted("price"):
-        price = found.card.price_from
+    for entry in counted("price"):
+        price = entry.card.price_from
         prices[max(low for low in price_bands(price.currency) if low <= price.amount_minor)] += 1
+    ratings = [entry.card.rating_centi for entry in counted("rating")]
     return Facets(
-        category=Counter(category for found in counted("category") for category in found.card.categories),
-        kind=Counter(kind for found in counted("kind") for kind in KINDS if kind in found.card.kinds),
+        category=Counter(category for entry in counted("category") for category in entry.categories),
+        kind=Counter(kind for entry in counted("kind") for kind in KINDS if kind in entry.kinds),
         price=prices,
-        rating={low: sum(found.card.rating_centi >= low for found in counted("rating")) for low in RATING_BANDS_CENTI},
-        open_now=Counter(found.open_now for found in counted("open_now")),
+        rating={low: sum(rating >= low for rating in ratings) for low in RATING_BANDS_CENTI},
+        open_now=Counter(found.open_now for found in within if found.failed <= {"open_now"}),
     )

@@ -80,20 +80,20 @@ class HitOut(Output):
 
     @classmethod
     def of(cls, hit: Hit, locale: str) -> HitOut:
-        shop = hit.card.page.shop
+        card = hit.card
         return cls(
-            shop_id=shop.id,
-            name=text_in(shop.name, locale),
-            category=shop.category,
+            shop_id=card.id,
+            name=text_in(card.name, locale),
+            category=card.category,
             distance_m=hit.distance_m,
-            rating=hit.card.rating_centi / 100,
-            rating_count=shop.rating_count,
-            price_from=MoneyOut.of(hit.card.price_from),
-            sales=shop.sales,
-            address=text_in(shop.address, locale),
-            position=Position.gcj02(shop.position),
+            rating=card.rating_centi / 100,
+            rating_count=card.rating_count,
+            price_from=MoneyOut.of(card.price_from),
+            sales=card.sales,
+            address=text_in(card.address, locale),
+            position=Position.gcj02(card.position),
             open_now=hit.open_now,
-            cover_url=next(iter(shop.photos), None),
+            cover_url=card.cover_url,
             reason=None if hit.reason is None else messages.text(locale, "search", f"reason_{hit.reason}"),
         )
 

@@ -1,4 +1,4 @@
-"""Search's public face. A warm process holds the cards of its cities and asks every two seconds whether they changed.
+"""Search's public face. A warm process holds the entries of its cities and asks every two seconds whether they changed.
 
 A search therefore reads nothing but that version, half a read unit at most once in two seconds, and the day's notes
 when `bookable_on` is asked for. A change is found within two seconds and the store's own lag.
@@ -16,36 +16,36 @@ from chalicelib.kernel.geo import distance_m
 from chalicelib.kernel.instant import SECOND_MS, Instant
 from chalicelib.runtime.context import Context
 from chalicelib.search import model, tables
-from chalicelib.search.model import Card, Note, SearchPage, SearchQuery
+from chalicelib.search.model import Entry, Note, SearchPage, SearchQuery
 
 POLL_MS = 2 * SECOND_MS
 _CITIES = 16
 _DAYS = 200
 
 _lock = threading.Lock()
-_cities: dict[str, _Cards] = {}
+_cities: dict[str, _Entries] = {}
 _notes: dict[tuple[str, date], tuple[Instant, dict[str, Note]]] = {}
 
 
 @dataclass(frozen=True)
-class _Cards:
+class _Entries:
     """What a process knows of a city: as new as `version` at least, and asked about last at `asked_at`."""
 
     version: int
     asked_at: Instant
-    cards: tuple[Card, ...]
+    entries: tuple[Entry, ...]
 
 
 def search(ctx: Context, query: SearchQuery) -> SearchPage:
     """One page of shops. Raises CityNotServed, and CursorInvalid for a key that is none."""
     areas = _areas(ctx, query)
     # By id, because a shop that moves from one city to another may for a moment be known in both.
-    cards = {card.id: card for area in areas for card in _cards(ctx, area.code)}
+    entries = {entry.id: entry for area in areas for entry in _entries_of(ctx, area.code)}
     notes: dict[str, Note] = {}
     if query.bookable_on is not None:
         for area in areas:
             notes |= _notes_of(ctx, area.code, query.bookable_on)
-    return model.find(query, cards.values(), ctx.now, notes)
+    return model.find(query, list(entries.values()), ctx.now, notes)
 
 
 def currency(ctx: Context, query: SearchQuery) -> str:
@@ -93,35 +93,35 @@ def _fresh(asked_at: Instant, now: Instant) -> bool:
     return abs(now.since(asked_at)) < POLL_MS
 
 
-def _cards(ctx: Context, city: str) -> tuple[Card, ...]:
+def _entries_of(ctx: Context, city: str) -> tuple[Entry, ...]:
     known = _cities.get(city)
     if known is not None and _fresh(known.asked_at, ctx.now):
-        return known.cards
+        return known.entries
     with _lock:
         known = _cities.get(city)
         if known is not None and _fresh(known.asked_at, ctx.now):
-            return known.cards
+            return known.entries
         if known is not None and catalog.city_version(ctx, city) <= known.version:
-            known = _Cards(known.version, ctx.now, known.cards)
+            known = _Entries(known.version, ctx.now, known.entries)
         else:
             known = _load(ctx, city, known)
         _remember(city, known)
-    return known.cards
+    return known.entries
 
 
-def _load(ctx: Context, city: str, known: _Cards | None) -> _Cards:
+def _load(ctx: Context, city: str, known: _Entries | None) -> _Entries:
     # The version is read before the cards: they are then as new as it says, or newer.
     version = catalog.city_version(ctx, city, consistent=True)
-    before = {card.id: card for card in known.cards} if known is not None else {}
-    cards = []
+    before = {entry.id: entry for entry in known.entries} if known is not None else {}
+    entries = []
     for page in catalog.shops_of_city(ctx, city):
-        old = before.get(page.shop.id)
-        # What did not change keeps its card, and with it the hours that were already worked out.
-        cards.append(old if old is not None and old.page == page else Card.of(page))
-    return _Cards(version, ctx.now, tuple(cards))
+        entry, old = Entry.of(page), before.get(page.shop.id)
+        # What did not change keeps its entry, and with it the hours that were already worked out.
+        entries.append(old if old is not None and old == entry else entry)
+    return _Entries(version, ctx.now, tuple(entries))
 
 
-def _remember(city: str, known: _Cards) -> None:
+def _remember(city: str, known: _Entries) -> None:
     if city not in _cities and len(_cities) >= _CITIES:
         _cities.pop(min(_cities, key=lambda code: _cities[code].asked_at))
     _cities[city] = known

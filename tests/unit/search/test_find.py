@@ -21,8 +21,9 @@ from chalicelib.kernel.errors import CursorInvalid
 from chalicelib.kernel.geo import Point
 from chalicelib.kernel.instant import Instant
 from chalicelib.kernel.money import Money
-from chalicelib.search import model
-from chalicelib.search.model import Card, Note, SearchPage, SearchQuery, find
+from chalicelib.search import model, ranking
+from chalicelib.search.model import Affinity, Entry, Note, SearchPage, SearchQuery, find
+from chalicelib.search.ranking import Place
 from tests.builders import catalog as build
 
 NOW = build.NOON
@@ -206,7 +207,7 @@ def brute_force(world: World, query: SearchQuery) -> list[str]:
 
 
 def run(world: World, query: SearchQuery, now: Instant = NOW) -> SearchPage:
-    return find(query, [Card.of(page) for page in world.pages], now, world.notes)
+    return find(query, [Entry.of(page) for page in world.pages], now, world.notes)
 
 
 def every_page(world: World, query: SearchQuery, now: Instant = NOW) -> list[str]:
@@ -282,18 +283,24 @@ def test_what_stays_is_neither_repeated_nor_skipped_when_other_shops_come_and_go
 @given(worlds(), queries)
 def test_a_hit_shows_its_distance_within_half_a_metre(world: World, query: SearchQuery) -> None:
     """And none without a position; never more than the radius."""
+    pages = {page.shop.id: page for page in world.pages}
     for hit in run(world, query).hits:
+        page = pages[hit.card.id]
         if query.origin is None:
             assert hit.distance_m is None
         else:
             assert hit.distance_m is not None
-            assert abs(hit.distance_m - metres(query.origin, hit.card.page.shop.position)) <= 0.501
+            assert abs(hit.distance_m - metres(query.origin, page.shop.position)) <= 0.501
             assert hit.distance_m <= query.radius_m
-        assert hit.open_now == is_open(hit.card.page)
+        assert hit.open_now == is_open(page)
 
 
-def card(**of_shop: Any) -> Card:
-    return Card.of(build.page(**of_shop))
+def entry(**of_shop: Any) -> Entry:
+    return Entry.of(build.page(**of_shop))
+
+
+def parts(of: Entry, distance: float | None) -> dict[str, int]:
+    return of.parts(distance, Place.read(None, NOW, None))
 
 
 @pytest.mark.parametrize(
@@ -310,17 +317,20 @@ def card(**of_shop: Any) -> Card:
 def test_a_reason_is_what_lifts_a_shop_above_an_ordinary_one(
     distance: float | None, of_shop: dict[str, Any], reason: str | None
 ) -> None:
-    assert model.reason(card(**of_shop), distance, NOW) == reason
+    found = parts(entry(**of_shop), distance)
+    assert ranking.reason(found, placed=distance is not None) == reason
 
 
 def test_weights_add_up_and_each_part_stays_within_its_scale() -> None:
-    assert sum(model.WEIGHTS.values()) == 100
-    best = model.parts(card(sales=10**7, rating_sum_centi=500 * 10**6, rating_count=10**6, created_at=NOW), 0.0, NOW)
-    assert best == {"near": 1_000, "rating": 1_000, "popular": 1_000, "fresh": 1_000}
+    """What is personal comes on top of the hundred."""
+    assert sum(ranking.WEIGHTS.values()) - ranking.WEIGHTS["affinity"] == 100
+    best = entry(sales=10**7, rating_sum_centi=500 * 10**6, rating_count=10**6, created_at=NOW)
+    place = Place.read(None, NOW, Affinity({"hair": 900}, {best.id: 900}))
+    assert best.parts(0.0, place) == dict.fromkeys(ranking.WEIGHTS, 1_000)
 
 
 def test_a_shop_born_tomorrow_is_fresh_but_not_more() -> None:
-    assert model.parts(card(created_at=NOW.plus(days=5)), None, NOW)["fresh"] == 1_000
+    assert parts(entry(created_at=NOW.plus(days=5)), None)["fresh"] == 1_000
 
 
 @pytest.mark.parametrize("after", ["", "[]", "[1,2]", '["x",1,"y"]', "{}", "null", "[1,2,3,4]"])
@@ -331,27 +341,27 @@ def test_a_key_that_is_none_is_refused(after: str) -> None:
 
 def test_a_note_bounds_a_day_and_shorter_hours_bound_the_note() -> None:
     """The calendar says 20:00 at the latest less nothing; a note can only say earlier."""
-    one = card(hours=every_day((600, 1260)))
+    one = entry(hours=every_day((600, 1260)))
     day = TODAY
     evening = Instant.parse("2026-11-22T12:00:00Z")  # 20:00, the last start
-    assert model.bookable(one, day, evening, None)
-    assert not model.bookable(one, day, evening.plus(ms=1), None)
+    assert model.bookable(one.calendar, day, evening, None)
+    assert not model.bookable(one.calendar, day, evening.plus(ms=1), None)
     late = Note(evening.plus(hours=1), 1)
-    assert not model.bookable(one, day, evening.plus(ms=1), late)
+    assert not model.bookable(one.calendar, day, evening.plus(ms=1), late)
     early = Note(NOW, 1)
-    assert model.bookable(one, day, NOW, early)
-    assert not model.bookable(one, day, NOW.plus(ms=1), early)
-    assert not model.bookable(one, day, NOW, Note(None, 1))
+    assert model.bookable(one.calendar, day, NOW, early)
+    assert not model.bookable(one.calendar, day, NOW.plus(ms=1), early)
+    assert not model.bookable(one.calendar, day, NOW, Note(None, 1))
 
 
 def test_each_offers_own_horizon_counts() -> None:
     """One offer a week ahead, the other a month: the tenth day is the second one's."""
     shop = build.shop()
     soon, far = build.offer(shop, horizon_days=7), build.offer(shop, horizon_days=30)
-    both = Card.of(ShopPage(shop, (soon, far), (build.staff(shop, soon, far),)))
-    only_soon = Card.of(ShopPage(shop, (soon, far), (build.staff(shop, soon),)))
+    both = Entry.of(ShopPage(shop, (soon, far), (build.staff(shop, soon, far),)))
+    only_soon = Entry.of(ShopPage(shop, (soon, far), (build.staff(shop, soon),)))
     tenth = TODAY + timedelta(days=10)
-    assert model.bookable(both, tenth, NOW, None)
-    assert not model.bookable(only_soon, tenth, NOW, None)
-    assert not model.bookable(both, TODAY + timedelta(days=31), NOW, None)
-    assert not model.bookable(both, TODAY - timedelta(days=1), NOW, None)
+    assert model.bookable(both.calendar, tenth, NOW, None)
+    assert not model.bookable(only_soon.calendar, tenth, NOW, None)
+    assert not model.bookable(both.calendar, TODAY + timedelta(days=31), NOW, None)
+    assert not model.bookable(both.calendar, TODAY - timedelta(days=1), NOW, None)
