@@ -35,7 +35,7 @@ SERVED = ServedCity(CODE, {"zh-CN": "上海", "en": "Shanghai"}, CENTRE, 65_000,
 NOW = Instant.parse("2026-11-18T19:42:10+08:00")
 KINDS = ("appointment", "class", "voucher", "pickup", "at_home")
 
-_FALLS_M = 14_000.0  # the number of streets falls to 1/e over these metres
+_FALLS_M = 12_000.0  # the number of streets falls to 1/e over these metres
 _FAR_M = 60_000.0
 _STREET_M = 150.0
 _IN_MALLS, _ALONE = 0.13, 0.17
