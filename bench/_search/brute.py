@@ -59,9 +59,9 @@ class Brute:
         stars = np.clip((column["rating"] - 300) * 5, 0, 1_000)
         days = np.maximum(NOW.ms - NOW.ms % DAY_MS - column["created_ms"], 0) // DAY_MS
         fresh = np.maximum(30 - days, 0) * 1_000 // 30
-        self._standing = 30 * stars + 20 * popular + 5 * fresh
-        opened = np.array([is_open(hours, NOW, ZONE) for hours in city.hours])
-        self.open = opened[column["hours"]]
+        self.standing = 30 * stars + 20 * popular + 5 * fresh
+        self.opened = np.array([is_open(hours, NOW, ZONE) for hours in city.hours])
+        self.open = self.opened[column["hours"]]
         self._kinds = city.menu_kinds[column["menu"]]
         self._calls: dict[date, Array] = {}
 
@@ -194,7 +194,7 @@ class Brute:
             return column["price"][passing]
         if query.sort in ("rating", "sales"):
             return -column[query.sort][passing]
-        score = self._standing[passing]
+        score = self.standing[passing]
         if query.origin is not None:
             near = 1_000_000 / (1_000 + distance)
             whole = near.astype(np.int64)
