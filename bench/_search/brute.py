@@ -147,7 +147,7 @@ class Brute:
         if 0 <= ahead <= 90:
             for (hours, menu), index in self._samples.items():
                 calls = last_calls(self._city.page(self._city.row(index)), day)
-                free[hours, menu] = any(NOW <= call and ahead <= horizon for call, horizon in calls)
+                free[hours, menu] = any(call >= NOW and ahead <= horizon for call, horizon in calls)
         return free
 
     @cached_property
@@ -159,7 +159,7 @@ class Brute:
 
     def _failed(self, query: SearchQuery, near: Array) -> dict[str, Array]:
         column, none = self._city.columns, np.zeros(len(near), dtype=bool)
-        failed = {name: none for name in ("category", "kind", "price", "rating", "open_now")}
+        failed = dict.fromkeys(("category", "kind", "price", "rating", "open_now"), none)
         if query.category is not None:
             code = _CODES.index(query.category) if query.category in _CODES else -1
             failed["category"] = (column["trade"][near] != code) & (column["second_trade"][near] != code)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from bench._search.calendars import HOURS, MAX_OFFERS, MENUS, Menu, hours, menus
+from bench._search.calendars import HOURS, MENUS, Menu, hours, menus
 from bench._search.vocabulary import DISTRICTS, FIRST, PLACES, ROADS, SECOND, TRADES
 from bench.harness import Bar
 from chalicelib.catalog.hours import Hours
@@ -261,7 +261,9 @@ def name_of(row: Row) -> Text:
         zh, en = zh + third[0], en + third[1]
     ending = trade.endings[said.ending % len(trade.endings)]
     zh, en = zh + ending[0], f"{en.capitalize()} {ending[1]}"
-    return {"zh-CN": zh, "en": en} if branch is None else {"zh-CN": f"{zh}（{branch[0]}店）", "en": f"{en} ({branch[1]})"}
+    return (
+        {"zh-CN": zh, "en": en} if branch is None else {"zh-CN": f"{zh}（{branch[0]}店）", "en": f"{en} ({branch[1]})"}
+    )
 
 
 def offers_of(row: Row, count: int) -> list[Text]:
@@ -272,8 +274,12 @@ def offers_of(row: Row, count: int) -> list[Text]:
     for rank in range(count):
         known = last if rank == count - 1 else offers
         zh, en = known[(said.offer + rank) % len(known)]
-        special = _MODIFIERS[said.modifier % len(_MODIFIERS)] if said.modifier % 12 == rank or rank >= len(known) else None
-        found.append({"zh-CN": zh, "en": en} if special is None else {"zh-CN": special[0] + zh, "en": f"{special[1]} {en}"})
+        special = (
+            _MODIFIERS[said.modifier % len(_MODIFIERS)] if said.modifier % 12 == rank or rank >= len(known) else None
+        )
+        found.append(
+            {"zh-CN": zh, "en": en} if special is None else {"zh-CN": special[0] + zh, "en": f"{special[1]} {en}"}
+        )
     return found
 
 

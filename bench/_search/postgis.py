@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench._search.brute import Brute
-from bench._search.city import KINDS, City, offers_of, name_of
+from bench._search.city import KINDS, City, name_of, offers_of
 from bench._search.questions import UNSPEAKABLE, Question
 from bench._search.statements import TABLES, Way, projected, statement, ways_for
 from bench._search.vocabulary import TRADES
@@ -55,6 +55,7 @@ _SETTINGS = {
     "autovacuum": "off",
     "logging_collector": "off",
 }
+Ready = tuple[str, bytes, list[bytes]]
 _MODES = ("force_generic_plan", "force_custom_plan")
 
 
@@ -90,24 +91,25 @@ def _owner() -> pwd.struct_passwd | None:
 
 @dataclass
 class Postgis:
-    """A server that knows the city. `chosen` says by which way and plan each kind of question is answered."""
+    """A server that knows the city. `chosen` says by which way and plan each kind of question is answered, with or
+    without facets, by the manual's ways alone or by all."""
 
     connections: dict[str, Connection[Any]]
     open_bits: bytes
     bytes_per_shop: float = 0.0
     load_s: float = 0.0
-    chosen: dict[tuple[str, bool], tuple[Way, str]] = field(default_factory=dict)
+    chosen: dict[tuple[str, bool, bool], tuple[Way, str]] = field(default_factory=dict)
     _names: dict[tuple[str, str], bytes] = field(default_factory=dict)
 
     def can(self, question: Question) -> bool:
         return question.kind not in UNSPEAKABLE
 
-    def ready(self, question: Question) -> tuple[str, bytes, list[bytes]]:
+    def ready(self, question: Question, *, manual: bool) -> Ready:
         """Everything that a client has at hand before it asks: the connection, the statement's name, its values."""
-        way, mode = self.chosen[question.kind, question.query.facets]
+        way, mode = self.chosen[question.kind, question.query.facets, manual]
         return self._prepared(way, mode, question)
 
-    def ask(self, ready: tuple[str, bytes, list[bytes]]) -> Any:
+    def ask(self, ready: Ready) -> Any:
         """libpq's result, complete."""
         mode, name, values = ready
         found = self.connections[mode].pgconn.exec_prepared(name, values)
@@ -122,10 +124,11 @@ class Postgis:
             for number, kind in enumerate(kinds):
                 bar(number, kind[0])
                 some = [one for one in questions if (one.kind, one.query.facets) == kind][:_TRIES]
-                self.chosen[kind] = min(
-                    ((way, mode) for way in ways_for(some[0].query) for mode in _MODES),
-                    key=lambda each: self._tried(*each, some),
-                )
+                tried = {
+                    (way, mode): self._tried(way, mode, some) for way in ways_for(some[0].query) for mode in _MODES
+                }
+                self.chosen[*kind, False] = min(tried, key=lambda each: tried[each])
+                self.chosen[*kind, True] = min((each for each in tried if each[0].manual), key=lambda each: tried[each])
             bar(len(kinds))
 
     def _tried(self, way: Way, mode: str, questions: list[Question]) -> float:
@@ -140,7 +143,7 @@ class Postgis:
                 break
         return statistics.median(taken)
 
-    def _prepared(self, way: Way, mode: str, question: Question) -> tuple[str, bytes, list[bytes]]:
+    def _prepared(self, way: Way, mode: str, question: Question) -> Ready:
         sql, values = statement(way, question, self.open_bits)
         name = self._names.get((mode, sql))
         if name is None:
@@ -150,9 +153,9 @@ class Postgis:
                 raise RuntimeError(made.error_message.decode() + sql)
         return mode, name, values
 
-    def plan(self, question: Question) -> list[str]:
+    def plan(self, question: Question, *, manual: bool) -> list[str]:
         """How PostgreSQL answers it, in its own words."""
-        mode, name, values = self.ready(question)
+        mode, name, values = self.ready(question, manual=manual)
         given = ", ".join("'" + value.decode().replace("'", "''") + "'" for value in values)
         told = f"({given})" if given else ""
         rows = self.connections[mode].execute(f"EXPLAIN (ANALYZE, TIMING OFF) EXECUTE {name.decode()}{told}").fetchall()
@@ -252,7 +255,7 @@ def _load(server: Postgis, connection: Connection[Any], city: City, brute: Brute
     for extension in ("postgis", "btree_gist", "btree_gin", "pg_trgm", "pg_prewarm"):
         connection.execute(f"CREATE EXTENSION {extension}")
     connection.execute(
-        "CREATE UNLOGGED TABLE raw (n int4, id text COLLATE \"C\", x float8, y float8, mask int8, price int4,"
+        'CREATE UNLOGGED TABLE raw (n int4, id text COLLATE "C", x float8, y float8, mask int8, price int4,'
         " standing int4, sales int4, rating int2, kinds int2, hours int2,"
         " categories int2[], names text)"
     )
@@ -265,8 +268,9 @@ def _load(server: Postgis, connection: Connection[Any], city: City, brute: Brute
         bar(city.count, "indexes")
         for step in filter(None, map(str.strip, TABLES.split(";"))):
             connection.execute(step.encode())
-        connection.execute("SELECT pg_prewarm(oid) FROM pg_class WHERE relnamespace = 'public'::regnamespace"
-                           " AND relkind IN ('r', 'i')")
+        connection.execute(
+            "SELECT pg_prewarm(oid) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'i')"
+        )
         bar(city.count, "ready")
     size = connection.execute("SELECT pg_total_relation_size('shop') + pg_total_relation_size('listing')").fetchone()
     server.bytes_per_shop = (int(size[0]) if size else 0) / city.count

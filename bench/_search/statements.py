@@ -205,7 +205,12 @@ def _is_open(values: _Values, open_bits: bytes) -> str:
 
 
 def _key(query: SearchQuery, distance: str) -> str:
-    keys: dict[str, str] = {"price": "s.price", "rating": "s.rating DESC", "sales": "s.sales DESC", "distance": distance}
+    keys: dict[str, str] = {
+        "price": "s.price",
+        "rating": "s.rating DESC",
+        "sales": "s.sales DESC",
+        "distance": distance,
+    }
     return keys.get(query.sort, f"45 * floor(1000000 / (1000 + ({distance}))) + s.standing DESC")
 
 
