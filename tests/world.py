@@ -47,7 +47,7 @@ def begin_anew() -> None:
     theirs alone only after this: others leave entries behind that no provider knows, months apart."""
     from chalicelib.catalog import service as catalog
     from chalicelib.runtime import resources
-    from chalicelib.search import service as search
+    from chalicelib.search import cities
     from chalicelib.web import rate
     from infra.declare import tables
     from tests import engine
@@ -64,7 +64,7 @@ def begin_anew() -> None:
         for name in ("metadata", "deliveries", "timers", "idempotency"):
             store._db.execute(f"DELETE FROM {name}")  # noqa: S608  # names of ours
     # What this process remembers of the tables was true of the old ones.
-    for known in (catalog._versions, catalog._places, search._cities, search._notes, rate._leases):
+    for known in (catalog._versions, catalog._places, cities._cities, rate._leases):
         known.clear()
     town.town.cache_clear()
 

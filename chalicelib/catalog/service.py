@@ -2,8 +2,8 @@
 
 Every write of a shop, an offer or a staff member goes through the shop's whole page: it is read strongly, changed,
 checked, and written together with the shop's listing, which is what search reads, under the page's lock. A write whose
-reading is out of date by then is decided again. So a listing always equals what its page shows, and the city's version,
-counted up in the same transaction, tells a warm search that there is something new.
+reading is out of date by then is decided again. So a listing always equals what its page shows, and the city's log, to
+which the same transaction appends, tells a warm search what is new.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from chalicelib.catalog import checks, packing, tables
+from chalicelib.catalog import checks, citylog, packing, tables
+from chalicelib.catalog.changes import Change
 from chalicelib.catalog.model import (
     APPROVED,
     OFFER,
@@ -35,7 +36,7 @@ from chalicelib.runtime.context import Context
 from chalicelib.runtime.transaction import MAX_OPERATIONS, Transaction
 
 _TRIES = 12
-_PAGE_OPERATIONS = 6  # of one transaction, beside offers and staff
+_PAGE_OPERATIONS = 10  # of one transaction, beside offers and staff
 _REMEMBERED = 2_000
 _PLACES_SECONDS = 60
 
@@ -166,13 +167,9 @@ def _place(ctx: Context, name: str, read: Callable[[], list[Place]]) -> list[Pla
     return found
 
 
-def city_version(ctx: Context, city: str, *, consistent: bool = False) -> int:
-    """Grows with every change of what the public sees of the city's shops; 0 before the first."""
-    return tables.city_version(city, consistent=consistent)
-
-
-def shops_of_city(ctx: Context, city: str) -> list[ShopPage]:
-    """What the public sees of every listed shop, by id, without descriptions, options and rules: one Query."""
+def shops_of_city(ctx: Context, city: str) -> Iterator[ShopPage]:
+    """What the public sees of every listed shop, by id, without descriptions, options and rules. Read strongly and as
+    it is asked for, a megabyte at a time, so that a city of any size passes through."""
     return tables.listings(city)
 
 
@@ -269,39 +266,51 @@ def _write(ctx: Context, shop_id: str, change: Callable[[ShopPage | None], ShopP
         if after == before:
             return
         try:
-            _commit(before, after, lock)
+            _commit(ctx, before, after, lock)
             return
         except _PageChanged:
             time.sleep(random.uniform(0, 0.01 * 2 ** min(attempt, 4)))  # noqa: S311  # not a secret
     raise Unavailable(retry_after_seconds=1)
 
 
-def _commit(before: ShopPage | None, after: ShopPage, lock: int) -> None:
-    tx = Transaction()
-    if before is None or after.shop != before.shop:
-        tables.put_shop(tx, after.shop, Stale())
-    for offer in after.offers:
-        if before is None or offer not in before.offers:
-            tables.put_offer(tx, offer, Stale())
-    for member in after.staff:
-        if before is None or member not in before.staff:
-            tables.put_staff(tx, member, Stale())
-    _list(tx, before, after)
-    # The lock stands last, so that a write of an old version is told so rather than tried again.
-    tables.move_page_lock(tx, after.shop.id, lock, _PageChanged())
-    tx.commit()
+def _commit(ctx: Context, before: ShopPage | None, after: ShopPage, lock: int) -> None:
+    def write(tx: Transaction) -> None:
+        if before is None or after.shop != before.shop:
+            tables.put_shop(tx, after.shop, Stale())
+        for offer in after.offers:
+            if before is None or offer not in before.offers:
+                tables.put_offer(tx, offer, Stale())
+        for member in after.staff:
+            if before is None or member not in before.staff:
+                tables.put_staff(tx, member, Stale())
+        _list(tx, old, new)
+        # The lock stands last, so that a write of an old version is told so rather than tried again.
+        tables.move_page_lock(tx, after.shop.id, lock, _PageChanged())
 
-
-def _list(tx: Transaction, before: ShopPage | None, after: ShopPage) -> None:
-    """Writes the shop's listing when the public sees a change, and counts its city up."""
     old, new = before.listing() if before is not None else None, after.listing()
-    if old == new:
-        return
-    moved = old is not None and (new is None or old.shop.city != new.shop.city)
-    if old is not None and moved:
+    citylog.commit(ctx, _news(old, new), write)
+
+
+def _moved_away(old: ShopPage, new: ShopPage | None) -> bool:
+    return new is None or old.shop.city != new.shop.city
+
+
+def _list(tx: Transaction, old: ShopPage | None, new: ShopPage | None) -> None:
+    """Writes the shop's listing when the public sees a change."""
+    if old is not None and old != new and _moved_away(old, new):
         tables.remove_listing(tx, old)
-    if new is not None:
+    if new is not None and old != new:
         tables.put_listing(tx, new)
+
+
+def _news(old: ShopPage | None, new: ShopPage | None) -> dict[str, Change]:
+    """What each city's log will say of it; numbers come later."""
+    found = {}
+    if old is not None and old != new and _moved_away(old, new):
+        found[old.shop.city] = Change(0, gone=old.shop.id)
+    if new is not None and old != new:
+        found[new.shop.city] = Change(0, page=new)
+    return found
 
 
 def _refuse(faults: list[dict[str, str]]) -> None:

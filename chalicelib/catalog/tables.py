@@ -9,34 +9,43 @@
 | `mch_…` | `-`, `shp#<shop id>` | the merchant, its shops |
 | `cities`, `categories` | code | the few of each |
 | `city#<code>` | shop id | a listing: what the public sees of a shop, for search |
-| | `-` | the city's version, counted up by every change of a listing |
+| | `-` | the city's sequence: the number of the last entry of its log |
+| `log#<city>` | `%012d` | an entry: a listing as it became, a shop that is gone, or what a slice above has to say |
+
+The sequence moves from n to n + 1 in the transaction that writes entry n + 1, on condition that it is n: the log has no
+gaps, and its order is that in which the changes came to be.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from chalicelib.catalog import packing
+from chalicelib.catalog import changes, packing
+from chalicelib.catalog.changes import Change
 from chalicelib.catalog.model import Category, City, Merchant, Offer, Shop, ShopPage, Staff
 from chalicelib.kernel import ids
 from chalicelib.kernel.errors import Problem
+from chalicelib.kernel.instant import DAY_MS, Instant
 from chalicelib.runtime.dynamo import IntegerAttribute, PackedAttribute, Row, query_all, table_name
 from chalicelib.runtime.transaction import Transaction
 
 T = TypeVar("T")
 
+_LOG_DAYS = 2
 _LOCK = "~"  # sorts behind everything that a page Query reads
 
 
 class CatalogRow(Row):
-    """`version` counts the writes of this row; the content is packed."""
+    """`version` counts the writes of this row; the content is packed. Only entries of logs have a `ttl`."""
 
     class Meta:
         table_name = table_name("catalog")
+        ttl_attribute = "t"
 
     version = IntegerAttribute(attr_name="v")
     content = PackedAttribute(attr_name="d", null=True)
+    ttl = IntegerAttribute(attr_name="t", null=True)
 
 
 def _half(typed_id: str) -> str:
@@ -45,6 +54,10 @@ def _half(typed_id: str) -> str:
 
 def _city_key(city: str) -> str:
     return f"city#{city}"
+
+
+def _log_key(city: str) -> str:
+    return f"log#{city}"
 
 
 def _get(pk: str, sk: str, read: Callable[[Any], T], *, consistent: bool) -> T | None:
@@ -113,17 +126,23 @@ def all_categories() -> list[Category]:
     return sorted(found, key=lambda category: (category.rank, category.code))
 
 
-def city_version(city: str, *, consistent: bool) -> int:
+def city_sequence(city: str, *, consistent: bool) -> int:
     """A10: what a warm function polls; 0 for a city in which nothing was ever listed."""
     for row in CatalogRow.query(_city_key(city), CatalogRow.sk == "-", consistent_read=consistent):
         return int(row.version)
     return 0
 
 
-def listings(city: str) -> list[ShopPage]:
-    """A10: what the public sees of every listed shop of a city, by id, in one Query."""
-    rows = query_all(CatalogRow, _city_key(city), CatalogRow.sk > "-")
-    return [packing.to_page(row.content) for row in rows]
+def listings(city: str) -> Iterator[ShopPage]:
+    """A10: what the public sees of every listed shop of a city, by id, read strongly and a page of rows at a time."""
+    for row in CatalogRow.query(_city_key(city), CatalogRow.sk > "-", consistent_read=True):
+        yield packing.to_page(row.content)
+
+
+def log_after(city: str, sequence: int, limit: int, *, consistent: bool) -> list[Change]:
+    """A73: the entries of a city's log behind one, in order, as far as they stand there."""
+    rows = CatalogRow.query(_log_key(city), CatalogRow.sk > f"{sequence:012d}", consistent_read=consistent, limit=limit)
+    return [changes.unpack(int(row.sk), row.content) for row in rows]
 
 
 def page_lock(shop_id: str) -> int:
@@ -190,13 +209,20 @@ def move_page_lock(tx: Transaction, shop_id: str, seen: int, otherwise: Problem)
 def put_listing(tx: Transaction, page: ShopPage) -> None:
     """What the public sees from now on. The page's lock guards it."""
     tx.put(CatalogRow(_city_key(page.shop.city), page.shop.id, version=1, content=packing.of_page(page)))
-    _count_city_up(tx, page.shop.city)
 
 
 def remove_listing(tx: Transaction, page: ShopPage) -> None:
     tx.delete(CatalogRow(_city_key(page.shop.city), page.shop.id))
-    _count_city_up(tx, page.shop.city)
 
 
-def _count_city_up(tx: Transaction, city: str) -> None:
-    tx.update(CatalogRow(_city_key(city), "-"), [CatalogRow.version.set((CatalogRow.version | 0) + 1)])
+def put_change(tx: Transaction, city: str, change: Change, now: Instant, otherwise: Problem) -> None:
+    """Moves the city's sequence to the change's, over the one before it, and writes the entry."""
+    number, seen = CatalogRow(_city_key(city), "-", version=change.sequence), change.sequence - 1
+    if seen == 0:
+        tx.put_new(number, otherwise)
+    else:
+        tx.put(number, CatalogRow.version == seen, otherwise)
+    # The sequence has just been moved over its forerunner, so nobody else can have written this entry.
+    ttl = now.plus(ms=_LOG_DAYS * DAY_MS).seconds
+    entry = CatalogRow(_log_key(city), f"{change.sequence:012d}", version=1, content=changes.pack(change), ttl=ttl)
+    tx.put(entry)

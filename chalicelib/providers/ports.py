@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from chalicelib.kernel.errors import Malformed, Problem, Unavailable
@@ -209,7 +211,7 @@ def checked_key(key: str) -> str:
 
 
 class FileStore(Protocol):
-    """Files that are written once and never changed, by key; see `checked_key`."""
+    """Files that are written once and never changed, by key; see `checked_key`. All but a few are never removed."""
 
     def put_new(self, key: str, content: bytes) -> bool:
         """Stores a file under a key that is free, whole or not at all. False, and nothing is changed, when the key is
@@ -217,6 +219,19 @@ class FileStore(Protocol):
 
     def get(self, key: str) -> bytes:
         """Raises KeyError when there is none, or ProviderUnavailable."""
+
+    def put_file(self, key: str, path: Path) -> bool:
+        """`put_new` of what a file of this machine holds, without taking it into memory."""
+
+    def read(self, key: str, begin: int, end: int) -> bytes:
+        """Bytes [begin, end) of a file; fewer, or none, where it ends before. Raises as `get` does."""
+
+    def local(self, key: str) -> AbstractContextManager[Path]:
+        """The file on this machine for as long as the block lasts, whole, to open or to memory-map; what was opened
+        lasts longer than the block. Not to be changed. Raises as `get` does, and OSError when the disk is full."""
+
+    def delete(self, key: str) -> None:
+        """Afterwards there is none; there may have been none before. Raises ProviderUnavailable."""
 
     def list(self, prefix: str) -> Iterator[str]:
         """The keys that begin with this text, in order. Raises ProviderUnavailable."""

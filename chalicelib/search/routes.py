@@ -29,7 +29,7 @@ router = Router("search")
 def search(call: Call) -> Answer:
     asked: SearchIn = call.query
     # A cursor goes with its filters and order; how much a page holds, and what else is counted, may change under way.
-    filters = asked.model_dump_json(exclude={"cursor", "limit", "include"})
+    filters = asked.model_dump_json(exclude={"cursor", "limit", "include", "personalised"})
     scope = f"search#{filters}"
     query = _query(asked, cursor.open_cursor(scope, asked.cursor))
     page = service.search(call.ctx, query)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -73,6 +74,48 @@ def test_what_is_not_there_is_a_key_error(store: FileStore) -> None:
         store.get("audit/none.json")
 
 
+def test_a_file_comes_in_pieces_and_whole(store: FileStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it was put from this machine; beyond its end there is nothing; what was opened outlives the block, and nothing
+    else does."""
+    monkeypatch.setattr("chalicelib.providers.files.s3._PART_BYTES", 1_000)
+    content = bytes(range(256)) * 17
+    given = tmp_path / "given"
+    given.write_bytes(content)
+    assert store.put_file("search/a.base", given)
+    assert not store.put_file("search/a.base", given)
+    assert store.get("search/a.base") == content
+    assert store.read("search/a.base", 10, 300) == content[10:300]
+    assert store.read("search/a.base", len(content) - 5, len(content) + 5) == content[-5:]
+    assert store.read("search/a.base", len(content), len(content) + 5) == b""
+    assert store.read("search/a.base", 7, 7) == b""
+    before = set(Path(tempfile.gettempdir()).glob("linli-file-*"))
+    with store.local("search/a.base") as path:
+        opened = path.open("rb")
+    with opened:
+        store.delete("search/a.base")
+        assert opened.read() == content
+    assert set(Path(tempfile.gettempdir()).glob("linli-file-*")) == before
+
+
+def test_an_empty_file_is_a_file(store: FileStore) -> None:
+    """It has no byte that could be asked for."""
+    store.put_new("search/empty.base", b"")
+    assert store.read("search/empty.base", 0, 5) == b""
+    with store.local("search/empty.base") as path:
+        assert path.read_bytes() == b""
+
+
+def test_what_is_removed_is_not_there(store: FileStore) -> None:
+    """Its key is free again, and removing it twice is no error."""
+    store.put_new("search/gone.base", b"x")
+    for _ in range(2):
+        store.delete("search/gone.base")
+    for act in (lambda: store.read("search/gone.base", 0, 1), lambda: store.local("search/gone.base").__enter__()):
+        with pytest.raises(KeyError):
+            act()
+    assert store.put_new("search/gone.base", b"y")
+
+
 @pytest.mark.parametrize("key", ["", "/etc/passwd", "../a", "a/../b", "a//b", "a/", ".part-1", "a b", "ä", "a" * 201])
 def test_a_key_that_leads_elsewhere_is_refused(store: FileStore, key: str) -> None:
     """Before anything is read or written."""
@@ -95,6 +138,11 @@ def test_an_s3_that_does_not_answer_is_unavailable(monkeypatch: pytest.MonkeyPat
     """Whether the file was stored is not known: the port's own error says so."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
     store = Bucket(BUCKET)
-    for act in (lambda: store.put_new("a", b"x"), lambda: store.get("a"), lambda: list(store.list("a"))):
+    for act in (
+        lambda: store.put_new("a", b"x"),
+        lambda: store.get("a"),
+        lambda: list(store.list("a")),
+        lambda: store.read("a", 0, 1),
+    ):
         with pytest.raises(ProviderUnavailable):
             act()

@@ -94,10 +94,10 @@ class World:
 def forget() -> None:
     """A process that begins knows nothing of the tables."""
     from chalicelib.catalog import service as catalog
-    from chalicelib.search import service as search
+    from chalicelib.search import cities
     from chalicelib.web import rate
 
-    for known in (catalog._versions, catalog._places, search._cities, search._notes, rate._leases, resources._urls):
+    for known in (catalog._versions, catalog._places, cities._cities, rate._leases, resources._urls):
         known.clear()
     dynamo.connection()._tables.clear()
     for row in _rows(dynamo.Row):

@@ -55,7 +55,7 @@ def main() -> None:
     except Crash:
         crashed = True
     heal()
-    partial = len(service.shops_of_city(CTX, demo_city.CODE))
+    partial = len(list(service.shops_of_city(CTX, demo_city.CODE)))
     with measured() as used:
         report = seed_if_empty(CTX)
     before = engine.digest()
@@ -64,7 +64,7 @@ def main() -> None:
     pages = [demo_city.page_of(place, number) for number, place in enumerate(demo_city.places())]
     stored = [service.whole_page(CTX, page.shop.id) for page in pages]
     wrong = [page.shop.id for page, there in zip(pages, stored, strict=True) if not same(page, there)]
-    listed = service.shops_of_city(CTX, demo_city.CODE)
+    listed = list(service.shops_of_city(CTX, demo_city.CODE))
     wanted = sorted((there.listing() for there in stored), key=lambda p: p.shop.id)
     told = {
         "crashed": crashed,

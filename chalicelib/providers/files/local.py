@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from io import BytesIO
 from pathlib import Path
+from typing import IO
 
 from chalicelib.providers.ports import checked_key
 
@@ -21,13 +24,20 @@ class Directory:
         self._root = Path(path)
 
     def put_new(self, key: str, content: bytes) -> bool:
+        return self._put(key, BytesIO(content))
+
+    def put_file(self, key: str, path: Path) -> bool:
+        with path.open("rb") as content:
+            return self._put(key, content)
+
+    def _put(self, key: str, content: IO[bytes]) -> bool:
         path = self._root / checked_key(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f"{_PART}{secrets.token_hex(8)}")
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
+                shutil.copyfileobj(content, file, 1 << 20)
                 file.flush()
                 os.fsync(file.fileno())
             try:
@@ -52,9 +62,27 @@ class Directory:
                 return
 
     def get(self, key: str) -> bytes:
+        with self._opened(key) as file:
+            return file.read()
+
+    def read(self, key: str, begin: int, end: int) -> bytes:
+        with self._opened(key) as file:
+            file.seek(begin)
+            return file.read(max(end - begin, 0))
+
+    @contextmanager
+    def local(self, key: str) -> Iterator[Path]:
+        self._opened(key).close()
+        yield self._root / checked_key(key)
+
+    def delete(self, key: str) -> None:
+        with suppress(FileNotFoundError):
+            (self._root / checked_key(key)).unlink()
+
+    def _opened(self, key: str) -> IO[bytes]:
         try:
-            return (self._root / checked_key(key)).read_bytes()
-        except (FileNotFoundError, IsADirectoryError) as error:
+            return (self._root / checked_key(key)).open("rb")
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
             raise KeyError(key) from error
 
     def list(self, prefix: str) -> Iterator[str]:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from contextlib import contextmanager
+from functools import cached_property
+from io import BytesIO
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 from chalicelib.providers.ports import ProviderUnavailable, checked_key
 
@@ -13,6 +18,10 @@ from chalicelib.providers.ports import ProviderUnavailable, checked_key
 # somebody removes it in the same moment, and then one is to ask again.
 _TAKEN, _AGAIN, _MISSING = "PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"
 _TRIES = 4
+_PART_BYTES = 8 << 20
+
+if TYPE_CHECKING:
+    from chalicelib.providers.files.s3_reader import Reader
 
 
 class Bucket:
@@ -43,9 +52,25 @@ class Bucket:
                 )
         return self._made
 
+    @cached_property
+    def _reader(self) -> Reader:
+        # Apart from boto3's client: a search that waits for a piece of a file cannot wait for that to load.
+        from chalicelib.providers.files.s3_reader import Reader
+
+        return Reader(self._name)
+
     def put_new(self, key: str, content: bytes) -> bool:
+        return self._put(key, BytesIO(content))
+
+    def put_file(self, key: str, path: Path) -> bool:
+        """At most five gigabytes, what S3 takes at once."""
+        with path.open("rb") as content:
+            return self._put(key, content)
+
+    def _put(self, key: str, content: IO[bytes]) -> bool:
         arguments = {"Bucket": self._name, "Key": checked_key(key), "Body": content, "IfNoneMatch": "*"}
         for _ in range(_TRIES):
+            content.seek(0)
             refused = _refusal(lambda: self._client.put_object(**arguments))
             if refused != _AGAIN:
                 return not refused
@@ -57,6 +82,31 @@ class Bucket:
         if _refusal(lambda: found.append(self._client.get_object(**arguments)["Body"].read())):
             raise KeyError(key)
         return found[0]
+
+    def read(self, key: str, begin: int, end: int) -> bytes:
+        return self._reader.read(checked_key(key), begin, end)[0] if begin < end else b""
+
+    @contextmanager
+    def local(self, key: str) -> Iterator[Path]:
+        """In the temporary folder, and gone from it after the block: what is mapped keeps its place on the disk until
+        it is closed. It comes part by part, so that a function which sleeps under way only asks for one part again."""
+        descriptor, name = tempfile.mkstemp(prefix="linli-file-")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                at, size = 0, 1
+                while at < size:
+                    part, size = self._reader.read(checked_key(key), at, at + _PART_BYTES)
+                    file.write(part)
+                    at += len(part)
+                    if not part and at < size:
+                        raise ProviderUnavailable(retry_after_seconds=5)
+            yield Path(name)
+        finally:
+            Path(name).unlink()
+
+    def delete(self, key: str) -> None:
+        arguments = {"Bucket": self._name, "Key": checked_key(key)}
+        _refusal(lambda: self._client.delete_object(**arguments))
 
     def list(self, prefix: str) -> Iterator[str]:
         after: dict[str, str] = {}

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from chalicelib.catalog import citylog
 from chalicelib.catalog import service as catalog
 from chalicelib.catalog.model import ShopPage
 from tests.builders import catalog as build
@@ -90,7 +91,7 @@ def new_things_twice(round: Round) -> None:
 def parts_of_one_page(round: Round) -> None:
     """A shop, its offer and its staff are changed at once: all three stand, and the listing shows them."""
     page = _stored(round)
-    before = catalog.city_version(round.ctx, page.shop.city, consistent=True)
+    before = citylog.sequence(page.shop.city, consistent=True)
     shop, offer, member = (
         build.next_version(one, name=_named("New")) for one in (page.shop, page.offers[0], page.staff[0])
     )
@@ -103,4 +104,4 @@ def parts_of_one_page(round: Round) -> None:
     after = catalog.whole_page(round.ctx, page.shop.id)
     round.same("names", {one.name["en"] for one in (after.shop, after.offers[0], after.staff[0])}, {"New"})
     round.same("listed", _listed(round, after), after.listing())
-    round.same("changes", catalog.city_version(round.ctx, page.shop.city, consistent=True) - before, 3)
+    round.same("changes", citylog.sequence(page.shop.city, consistent=True) - before, 3)
