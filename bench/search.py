@@ -1,7 +1,8 @@
 """Search in one process, against PostGIS, Redis and a brute force, on the same invented city in the same run.
 
-`make bench NAME=search ARGS="--shops 1000000"`; without the peers' programs their figures are null. What is measured and
-why it is fair stands in docs/guides/search-bench.md. `--http` asks a whole local stack instead, see `bench.search_http`.
+`make bench NAME=search ARGS="--shops 1000000"`; without the peers' programs their figures are null. What is measured
+and why it is fair stands in docs/guides/search-bench.md. `--http` asks a whole local stack instead, see
+`bench.search_http`.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def _asked(arguments: list[str]) -> argparse.Namespace:
 
 
 def _measured(asked: argparse.Namespace, folder: Path, children: Any) -> dict[str, Any]:
-    from bench._search import contest, ours, questions
+    from bench._search import contest, ours, questions, service
     from bench._search.brute import Brute
     from bench._search.city import City
     from bench._search.spelling import Speller
@@ -92,6 +93,8 @@ def _measured(asked: argparse.Namespace, folder: Path, children: Any) -> dict[st
     share = contest.exact_share(engine, questions.random_questions(city, asked.exact, asked.seed), brute)
     own = times.all(contest.OURS, facets=False, like=contest.OURS)
     own_facets = times.all(contest.OURS, facets=True, like=contest.OURS)
+    memory = _memory(engine, [*plain, *counted], asked.searches)
+    counted_units = service.units(folder, children, city, engine.path, plain)
     return {
         "shops": city.count,
         "p50_ratio_postgis": times.ratio(contest.MANUAL, facets=False),
@@ -103,7 +106,8 @@ def _measured(asked: argparse.Namespace, folder: Path, children: Any) -> dict[st
         "exact_share_postgis": times.share_right(contest.MANUAL),
         "exact_share_postgis_best": times.share_right(contest.BEST),
         "exact_share_redis": times.share_right(contest.REDIS),
-        "read_units_per_search": None,
+        "read_units_per_search": getattr(counted_units, "per_search", None),
+        "read_units_per_poll": getattr(counted_units, "per_poll", None),
         **_sizes(engine),
         "load_ms": engine.load_ms,
         "build_s": engine.build_s,
@@ -113,7 +117,7 @@ def _measured(asked: argparse.Namespace, folder: Path, children: Any) -> dict[st
         "p95_facets_ms": percentile(own_facets, 0.95),
         "postgis_bytes_per_shop": getattr(others.get("postgis"), "bytes_per_shop", None),
         "redis_bytes_per_shop": getattr(others.get("redis"), "bytes_per_shop", None),
-        **_memory(engine, [*plain, *counted], asked.searches),
+        **memory,
         "kinds": kinds,
     }
 

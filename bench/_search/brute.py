@@ -1,5 +1,5 @@
-"""The brute force that answers are compared with. It shares no code with the product's search: every shop within reach is
-looked at, numpy only narrows what Python's own arithmetic then decides.
+"""The brute force that answers are compared with. It shares no code with the product's search: every shop within reach
+is looked at, numpy only narrows what Python's own arithmetic then decides.
 """
 
 from __future__ import annotations
@@ -190,10 +190,9 @@ class Brute:
     def _keys(self, query: SearchQuery, passing: Array, distance: Array) -> Array:
         """Whole numbers, ascending."""
         column = self._city.columns
-        if query.sort == "price":
-            return column["price"][passing]
-        if query.sort in ("rating", "sales"):
-            return -column[query.sort][passing]
+        if query.sort in ("price", "rating", "sales"):
+            value: Array = column[query.sort][passing]
+            return value if query.sort == "price" else -value
         score = self.standing[passing]
         if query.origin is not None:
             near = 1_000_000 / (1_000 + distance)
@@ -201,7 +200,8 @@ class Brute:
             for place in np.flatnonzero(np.abs(near - np.round(near)) < 1e-6):
                 whole[place] = int(1_000_000 / (1_000 + self.metres(query, int(passing[place]))))
             score = score + 45 * whole
-        return -(score + 15 * self._personal(query.affinity, passing))
+        ranked: Array = score + 15 * self._personal(query.affinity, passing)
+        return -ranked
 
     def _personal(self, affinity: Affinity | None, passing: Array) -> Array:
         own = np.zeros(self._city.count, dtype=np.int64)

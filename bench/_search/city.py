@@ -225,13 +225,14 @@ def _positions(rng: np.random.Generator, count: int) -> tuple[Array, Array]:
     """Latitudes and longitudes: of a mall's shops all the same."""
     streets = np.stack(_scattered(rng, max(60, count // _SHOPS_PER_STREET), _FALLS_M))
     malls = np.stack(_scattered(rng, max(6, count // _SHOPS_PER_MALL), _FALLS_M * 0.8))
-    sizes = rng.lognormal(0, 0.5, malls.shape[1])
-    x, y = streets[:, rng.integers(0, streets.shape[1], count)] + rng.normal(0, _STREET_M, (2, count))
+    sizes: Array = rng.lognormal(0, 0.5, (malls.shape[1],))
+    street = rng.integers(0, streets.shape[1], count)
+    x, y = streets[:, street] + rng.normal(0, _STREET_M, (2, count))
     kind = rng.random(count)
-    alone = kind < _ALONE
-    x[alone], y[alone] = _scattered(rng, int(alone.sum()), _FALLS_M)
-    mall = kind > 1 - _IN_MALLS
-    x[mall], y[mall] = malls[:, rng.choice(malls.shape[1], int(mall.sum()), p=sizes / sizes.sum())]
+    alone, mall = (np.flatnonzero(which) for which in (kind < _ALONE, kind > 1 - _IN_MALLS))
+    x[alone], y[alone] = _scattered(rng, len(alone), _FALLS_M)
+    inside: Array = rng.choice(malls.shape[1], len(mall), p=sizes / sizes.sum())
+    x[mall], y[mall] = malls[:, inside]
     lat = CENTRE.lat + y / _METRES_PER_DEGREE
     lng = CENTRE.lng + x / (_METRES_PER_DEGREE * math.cos(math.radians(CENTRE.lat)))
     return np.round(lat * 1e6) / 1e6, np.round(lng * 1e6) / 1e6

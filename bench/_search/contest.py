@@ -161,7 +161,8 @@ def tell(times: Times) -> dict[str, dict[str, float]]:
     """A line for each kind; the same as figures: p50 and p95 of ours, p50 of the others, in milliseconds."""
     found: dict[str, dict[str, float]] = {}
     say(
-        f"  {'ms':<40}{'ours p50':>9}{'p95':>9}{'PostGIS':>10}{'ratio':>8}{'best':>10}{'ratio':>8}{'Redis':>10}{'ratio':>8}"
+        f"  {'milliseconds':<40}{'ours p50':>9}{'p95':>9}"
+        + "".join(f"{name:>10}{'ratio':>8}" for name in ("PostGIS", "best", "Redis"))
     )
     for key, taken in times.taken[OURS].items():
         own = percentile(taken, 0.5)

@@ -1,8 +1,8 @@
 """Redis with GEOSEARCH: a server of the benchmark's own, asked over a unix socket.
 
-Redis finds by radius and orders by distance; filters and other orders are the client's. So that it need not ask for each
-shop, what they need travels in the member's name. Redis keeps positions to about half a metre, breaks no ties by id, and
-takes the earth to be 0.03 % larger; the radius is widened accordingly.
+Redis finds by radius and orders by distance; filters and other orders are the client's. So that it need not ask for
+each shop, what they need travels in the member's name. Redis keeps positions to about half a metre, breaks no ties by
+id, and takes the earth to be 0.03 % larger; the radius is widened accordingly.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench._search.brute import Brute
 from bench._search.city import City
@@ -22,9 +22,6 @@ from bench._search.vocabulary import TRADES
 from bench.harness import progress, say
 from chalicelib.search.model import SearchQuery
 from infra.local.processes import Children, wait_ready
-
-if TYPE_CHECKING:
-    from redis import Redis
 
 _EARTH = 6_372_797.560856 / 6_371_008.8
 _BARE, _TELLING = "shops", "shops:telling"
@@ -46,7 +43,7 @@ def missing() -> str:
 class GeoSearch:
     """A server that knows the city."""
 
-    def __init__(self, client: Redis, is_open: list[bool], bytes_per_shop: float) -> None:
+    def __init__(self, client: Any, is_open: list[bool], bytes_per_shop: float) -> None:
         self._client, self._open = client, is_open
         self.bytes_per_shop = bytes_per_shop
 
@@ -79,7 +76,7 @@ class GeoSearch:
     def _found(self, key: str, query: SearchQuery, *options: str | int) -> list[Any]:
         assert query.origin is not None  # noqa: S101
         here = ("FROMLONLAT", query.origin.lng, query.origin.lat, "BYRADIUS", query.radius_m * _EARTH, "m")
-        found: list[Any] = self._client.execute_command("GEOSEARCH", key, *here, *options)  # type: ignore[no-untyped-call]
+        found: list[Any] = self._client.execute_command("GEOSEARCH", key, *here, *options)
         return found
 
     def _passing(self, query: SearchQuery, members: list[bytes]) -> list[list[bytes]]:
@@ -119,16 +116,16 @@ def geosearch(folder: Path, children: Children, city: City, brute: Brute) -> Ite
 
     try:
         wait_ready(child, answers, 20)
-        empty = int(client.info("memory")["used_memory"])  # type: ignore[index]
+        empty = int(client.info("memory")["used_memory"])
         _load(client, city, brute)
-        used = int(client.info("memory")["used_memory"]) - empty  # type: ignore[index]
+        used = int(client.info("memory")["used_memory"]) - empty
         say(f"Redis: loaded, {used / city.count:.0f} bytes a shop")
         yield GeoSearch(client, brute.opened.tolist(), used / city.count)
     finally:
         client.close()
 
 
-def _load(client: Redis, city: City, brute: Brute) -> None:
+def _load(client: Any, city: City, brute: Brute) -> None:
     with progress("Redis: loading", city.count) as bar:
         bare: list[Any] = []
         telling: list[Any] = []
@@ -137,7 +134,7 @@ def _load(client: Redis, city: City, brute: Brute) -> None:
             bare += (row.lng, row.lat, row.id)
             telling += (row.lng, row.lat, f"{row.id}|{mask}|{row.price}|{row.rating}|{standing}|{row.hours}")
             if number % 2_000 == 1_999 or number == city.count - 1:
-                client.execute_command("GEOADD", _BARE, *bare)  # type: ignore[no-untyped-call]
-                client.execute_command("GEOADD", _TELLING, *telling)  # type: ignore[no-untyped-call]
+                client.execute_command("GEOADD", _BARE, *bare)
+                client.execute_command("GEOADD", _TELLING, *telling)
                 bare, telling = [], []
                 bar(number + 1)

@@ -10,7 +10,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from chalicelib.search.base import open_base
 from chalicelib.search.engine import Engine
 
 from bench._search.brute import Expected
@@ -18,6 +17,7 @@ from bench._search.city import NOW, SERVED, City
 from bench._search.questions import Question
 from bench.harness import progress, say
 from chalicelib.search import building
+from chalicelib.search.base import open_base
 from chalicelib.search.model import Facets, Note, SearchPage, SearchQuery
 
 _LOADS = 5
@@ -43,7 +43,8 @@ class Ours:
         return query
 
     def ask(self, query: SearchQuery) -> SearchPage:
-        return self.engine.find(query, NOW)
+        found: SearchPage = self.engine.find(query, NOW)
+        return found
 
     def answer(self, question: Question) -> Expected:
         """Page by page, as people turn them."""

@@ -57,7 +57,7 @@ def _brand(row: Row) -> tuple[str, str]:
 
 def _pinyin(chance: random.Random, row: Row) -> str:
     """Mostly the whole reading, sometimes unfinished, sometimes initials."""
-    zh, spelled = _brand(row)
+    _, spelled = _brand(row)
     return chance.choice((spelled, spelled, spelled[:-1] if len(spelled) > 4 else spelled, "mf", "meifa", "lif"))
 
 

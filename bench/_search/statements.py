@@ -1,15 +1,17 @@
-"""The statements with which PostGIS is asked: for each kind of question every way we know, the quickest is chosen by trying.
+"""The statements with which PostGIS is asked: for each kind of question every way we know, of which the quickest is
+chosen by trying.
 
-Shops lie in the plane of a stereographic projection of the sphere about the city's centre: it is conformal, so that with
-the scale at the asker's place a circle of metres is a circle of the plane, to some millimetres in three kilometres.
+Shops lie in the plane of a stereographic projection of the sphere about the city's centre: it is conformal, so that
+with the scale at the asker's place a circle of metres is a circle of the plane, to some millimetres in three
+kilometres.
 """
 
 from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -45,8 +47,8 @@ CREATE INDEX ON listing (category, price, id);
 DROP TABLE raw;
 VACUUM (ANALYZE, FREEZE);
 """
-"""`ORDER BY` a geometry is along a Hilbert curve: neighbours lie on the same pages, and the tables stay as they are read.
-`listing` has a row for each category of a shop."""
+"""`ORDER BY` a geometry is along a Hilbert curve: neighbours lie on the same pages. `listing` has a row for each
+category of a shop."""
 
 
 def projected(lat: Array, lng: Array) -> tuple[Array, Array, Array]:
@@ -127,8 +129,8 @@ def statement(way: Way, question: Question, open_bits: bytes) -> Statement:
 
 
 def _nearest(way: Way, passing: str, distance: str, question: Question, values: _Values) -> str:
-    """The index of the geometry gives the nearest first. With ties, because of a mall's shops the first by id count; and
-    within the box of the circle, so that a rare category is not looked for in the whole city."""
+    """The index of the geometry gives the nearest first. With ties, because of a mall's shops the first by id count;
+    and within the box of the circle, so that a rare category is not looked for in the whole city."""
     wanted = question.page * question.query.limit
     reach = values.add(repr(_reach(question.query)), "float8")
     return f"""
@@ -141,12 +143,12 @@ def _nearest(way: Way, passing: str, distance: str, question: Question, values: 
 
 def _reach(query: SearchQuery) -> float:
     assert query.origin is not None  # noqa: S101
-    return float(query.radius_m * projected(np.float64(query.origin.lat), np.float64(query.origin.lng))[2])
+    return float(query.radius_m * projected(np.array(query.origin.lat), np.array(query.origin.lng))[2])
 
 
 def _geometry(way: Way, origin: Point, radius_m: int, values: _Values, measured: bool) -> tuple[str, str]:
     """The circle's condition, and the distance in metres where it is `measured`."""
-    x, y, scale = (float(each) for each in projected(np.float64(origin.lat), np.float64(origin.lng)))
+    x, y, scale = (float(each) for each in projected(np.array(origin.lat), np.array(origin.lng)))
     reach = radius_m * scale
     point = ""
     if way.circle == "dwithin" or (measured and way.distance == "knn"):
@@ -231,8 +233,7 @@ def _with_facets(
     counts += [f"count(*) FILTER (WHERE kinds & {1 << bit} <> 0 AND {but('kind')})" for bit in range(len(KINDS))]
     lows = (0, 5_000, 10_000, 20_000, 50_000, 2_147_483_647)
     counts += [
-        f"count(*) FILTER (WHERE price >= {low} AND price < {high} AND {but('price')})"
-        for low, high in zip(lows, lows[1:], strict=False)
+        f"count(*) FILTER (WHERE price >= {low} AND price < {high} AND {but('price')})" for low, high in pairwise(lows)
     ]
     counts += [f"count(*) FILTER (WHERE rating >= {low} AND {but('rating')})" for low in (400, 450, 480)]
     counts += [f"count(*) FILTER (WHERE {state} AND {but('open_now')})" for state in ("is_open", "NOT is_open")]
@@ -249,6 +250,3 @@ def _with_facets(
             ARRAY(SELECT ARRAY[mask, count(*)] FROM near WHERE {but("category")} GROUP BY mask),
             (SELECT ARRAY[{", ".join(counts)}] FROM near)
     """
-
-
-Asked = Callable[[Question], list[str]]

@@ -1,8 +1,8 @@
 """The words of the invented city: what its shops are, what they are called and where they stand.
 
-`trades.txt` has a line for each category: code, Chinese, English, share of all shops, usual price in yuan | words that end
-a shop's name | what it offers. A Chinese word and its English stand as `zh=en`. `words.txt` has the words of names (a
-character and how it is read), branches, districts and roads.
+`trades.txt` has a line for each category: code, Chinese, English, share of all shops, usual price in yuan | words that
+end a shop's name | what it offers. A Chinese word and its English stand as `zh=en`. `words.txt` has the words of names
+(a character and how it is read), branches, districts and roads.
 """
 
 from __future__ import annotations
