@@ -121,7 +121,7 @@ class Writer:
 
     def add(self, name: str, array: NDArray[Any]) -> None:
         little = array.astype(array.dtype.newbyteorder("<"), copy=False)
-        self.stream(name, [memoryview(little.reshape(-1).view("u1"))], little.dtype.str)
+        self.stream(name, [little.tobytes()], little.dtype.str)
 
     def stream(self, name: str, chunks: Iterable[bytes | memoryview], dtype: str = BYTES) -> None:
         begin = self._file.tell()
@@ -161,9 +161,14 @@ class Base:
         dtype = np.dtype(section.dtype)
         return np.frombuffer(self.map, dtype, section.size // dtype.itemsize, section.offset)
 
-    def bytes(self, name: str) -> bytes:
+    def whole(self, name: str) -> bytes:
         section = self.header.sections[name]
         return self.map[section.offset : section.offset + section.size]
+
+    def part(self, name: str, begin: int, end: int) -> bytes:
+        """The bytes of a section from `begin` up to `end`."""
+        offset = self.header.sections[name].offset
+        return self.map[offset + begin : offset + end]
 
     def named(self, prefix: str) -> dict[str, NDArray[Any]]:
         """The arrays whose names begin so, by the rest of their names."""
