@@ -67,14 +67,14 @@ def _measured(asked: argparse.Namespace, folder: Path, children: Any) -> dict[st
     from bench._search.brute import Brute
     from bench._search.city import City
     from bench._search.spelling import Speller
+    from bench._search.vocabulary import EVERYTHING
     from chalicelib.search.readings import Readings
 
     city = City.of(asked.shops, asked.seed)
     say(f"search: {city.count:,} shops, seed {asked.seed}; the densest square kilometre holds {city.densest():,}")
     noted = questions.notes(city, asked.seed)
     engine = ours.build(folder, city, noted)
-    readings = Readings.of_texts(text for entry in city.entries() for text in entry.names)
-    brute = Brute(city, noted, Speller(readings.of))
+    brute = Brute(city, noted, Speller(Readings.of_texts([EVERYTHING]).of))
     peers: dict[str, Any] = {contest.OURS: contest.OurPeer(engine)}
     plain = questions.timed(city, asked.queries, asked.seed, facets=False)
     counted = questions.timed(city, asked.queries, asked.seed, facets=True)
@@ -171,9 +171,15 @@ def _tune(others: Mapping[str, Any], city: Any, asked: argparse.Namespace) -> No
 
 
 def _sizes(engine: Any) -> dict[str, float]:
-    """Bytes a shop, as the engine counts them."""
-    sizes = engine.engine.bytes_of()
-    return {f"{name}_bytes_per_shop" if name != "columns" else "bytes_per_shop": value for name, value in sizes.items()}
+    """Bytes a shop, as the engine counts them. What stays in memory beside the postings are columns and calendars."""
+    per_shop = engine.engine.bytes_of()["per_shop"]
+    return {
+        "bytes_per_shop": per_shop["columns"] + per_shop["calendars"],
+        "postings_bytes_per_shop": per_shop["postings"],
+        "cards_bytes_per_shop": per_shop["records"],
+        "names_bytes_per_shop": per_shop["names"],
+        "file_bytes_per_shop": per_shop["file"],
+    }
 
 
 def _memory(engine: Any, questions: list[Any], searches: int) -> dict[str, float]:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench._search.calendars import HOURS, MENUS, Menu, hours, menus
-from bench._search.vocabulary import DISTRICTS, FIRST, PLACES, ROADS, SECOND, TRADES
+from bench._search.vocabulary import DISTRICTS, FIRST, MODIFIERS, PLACES, ROADS, SECOND, TRADES
 from bench.harness import Bar
 from chalicelib.catalog.hours import Hours
 from chalicelib.catalog.model import PRIOR_CENTI, PRIOR_COUNT, Shop, ShopPage, Text
@@ -42,7 +42,6 @@ _IN_MALLS, _ALONE = 0.13, 0.17
 _SHOPS_PER_STREET, _SHOPS_PER_MALL = 90, 1_300
 _METRES_PER_DEGREE = 6_371_008.8 * math.pi / 180
 _ALPHABET = np.frombuffer(b"0123456789abcdefghjkmnpqrstvwxyz", dtype="S1")
-_MODIFIERS = (("精致", "Deluxe"), ("新客", "New Guest"), ("会员", "Member"), ("周末", "Weekend"), ("双人", "Double"))
 
 
 class Row(NamedTuple):
@@ -276,7 +275,7 @@ def offers_of(row: Row, count: int) -> list[Text]:
         known = last if rank == count - 1 else offers
         zh, en = known[(said.offer + rank) % len(known)]
         special = (
-            _MODIFIERS[said.modifier % len(_MODIFIERS)] if said.modifier % 12 == rank or rank >= len(known) else None
+            MODIFIERS[said.modifier % len(MODIFIERS)] if said.modifier % 12 == rank or rank >= len(known) else None
         )
         found.append(
             {"zh-CN": zh, "en": en} if special is None else {"zh-CN": special[0] + zh, "en": f"{special[1]} {en}"}

@@ -58,4 +58,8 @@ def _read(name: str) -> str:
 _sections = dict(re.findall(r"\[(\w+)\]\n([^\[]+)", _read("words.txt")))
 TRADES: tuple[Trade, ...] = tuple(_trade(line) for line in _read("trades.txt").splitlines())
 FIRST, SECOND = _syllables(_sections["first"]), _syllables(_sections["second"])
-PLACES, DISTRICTS, ROADS = (_pairs(_sections[name]) for name in ("places", "districts", "roads"))
+EVERYTHING = _read("words.txt") + _read("trades.txt")
+"""Holds every character that a name can have."""
+PLACES, DISTRICTS, ROADS, MODIFIERS = (
+    _pairs(_sections[name]) for name in ("places", "districts", "roads", "modifiers")
+)
