@@ -39,7 +39,7 @@ check: installed-dev ## Lint, formatting, types, and which module may import whi
 	@$(RUN) -m mypy
 	@$(VENV)/bin/lint-imports
 
-bench: installed ## Run the quick benchmarks, or NAME=load with ARGS="--seconds 60"
+bench: $(if $(filter search,$(NAME)),installed-dev,installed) ## Run the quick benchmarks, or NAME=load with ARGS="--seconds 60"
 	@$(RUN) -m bench $(NAME) $(ARGS)
 
 openapi: installed ## Write the OpenAPI document

@@ -113,3 +113,12 @@ def _sample(pid: int, at: float) -> Sample:
 
 def _mb(text: str) -> float:
     return int(text.split(maxsplit=1)[0]) / 1024
+
+
+def resident_mb(pid: int | None = None) -> float:
+    """What a process holds in memory now, by default this one; 0 where there is no /proc."""
+    try:
+        status = (_PROC / str(pid or "self") / "status").read_text()
+    except OSError:
+        return 0.0
+    return _mb(next(line for line in status.splitlines() if line.startswith("VmRSS")).split(":", 1)[1])

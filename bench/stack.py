@@ -32,14 +32,22 @@ class BenchError(Exception):
 
 @dataclass(frozen=True)
 class Target:
-    """Where the stack answers; `pid` is its process when it is our own."""
+    """Where the stack answers; `pid` is its process and `data` its directory when it is our own."""
 
     url: str
     pid: int | None = None
+    data: Path | None = None
 
     @property
     def own(self) -> bool:
         return self.pid is not None
+
+    def environment(self) -> dict[str, str]:
+        """What a program needs to work with the same tables and files. Raises BenchError when the stack is not ours."""
+        if self.data is None:
+            raise BenchError("only a stack of the benchmark's own tells its environment")
+        found: dict[str, str] = json.loads((self.data / "env.json").read_text(encoding="utf-8"))
+        return {**os.environ, **found}
 
 
 @contextlib.contextmanager
@@ -76,7 +84,7 @@ def _started(folder: Path) -> Iterator[Target]:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise BenchError(f"the stack does not start: {printed.read_text(errors='replace')[-1000:]}")
             time.sleep(0.05)
-        yield Target(f"http://127.0.0.1:{port}", process.pid)
+        yield Target(f"http://127.0.0.1:{port}", process.pid, folder / "data")
     finally:
         process.terminate()
         try:
