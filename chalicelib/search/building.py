@@ -28,9 +28,9 @@ from chalicelib.search.base import Writer
 from chalicelib.search.calendar import Calendar
 from chalicelib.search.columns import narrowest, prefixes
 from chalicelib.search.grid import HALF_TURN, METRES, TURN, Grid
+from chalicelib.search.lists import SEGMENT
 from chalicelib.search.model import Entry, Note, micro
 from chalicelib.search.postings import Postings
-from chalicelib.search.terms import SEGMENT
 
 Progress = Callable[[str, int], None]
 """Told now and then what is being done, and how many shops of it are."""

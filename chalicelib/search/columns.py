@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from chalicelib.kernel import ids
 from chalicelib.search import ranking
 from chalicelib.search.base import Base
-from chalicelib.search.terms import SEGMENT, SEGMENT_BITS
+from chalicelib.search.lists import SEGMENT, SEGMENT_BITS
 
 PREFIX_LETTERS = 6
 _SPARE_ROWS = 1_024
