@@ -8,6 +8,7 @@ from chalicelib.kernel.errors import InvalidTransition, NotFound
 from chalicelib.reviews import moderation, service
 from chalicelib.reviews.model import (
     AlreadyReviewed,
+    ImageUnknown,
     LineMissing,
     ReplyExists,
     ReplyRefused,
@@ -50,7 +51,7 @@ def _out(call: Call, review: Review) -> ReviewOut:
     allow=MEMBER,
     body=WriteReview,
     answers={201: ReviewOut},
-    errors=(LineMissing, ReviewTooEarly, ReviewClosed, AlreadyReviewed, NotFound),
+    errors=(LineMissing, ImageUnknown, ReviewTooEarly, ReviewClosed, AlreadyReviewed, NotFound),
     idempotency="accepted",
     summary="Review a line of my order",
     description="Open for 30 days from the fulfilment (`reviewable_until` of the line). One review a line.",
@@ -94,7 +95,7 @@ def get_review(call: Call) -> Answer:
     allow=MEMBER,
     body=ChangeReview,
     answers={200: ReviewOut},
-    errors=(ReviewClosed,),
+    errors=(ReviewClosed, ImageUnknown),
     if_match=True,
     summary="Change my review, within 30 days",
 )

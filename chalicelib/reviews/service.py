@@ -14,7 +14,7 @@ from chalicelib.kernel.page import Page
 from chalicelib.orders import service as orders
 from chalicelib.orders.model import Order
 from chalicelib.reviews import model, tables
-from chalicelib.reviews.model import PUBLISHED, AlreadyReviewed, Author, ReplyRefused, Review, Wanted
+from chalicelib.reviews.model import PUBLISHED, AlreadyReviewed, Author, ImageUnknown, ReplyRefused, Review, Wanted
 from chalicelib.runtime import outbox
 from chalicelib.runtime.context import Context
 from chalicelib.runtime.outbox import News
@@ -46,6 +46,7 @@ def write(
         _refuse_other(standing.id, standing.mark, mark, key)
         return standing, True
     model.require_open(order, line, ctx.now)
+    _require_images((), wanted.images)
     offer = catalog.offer(ctx, line.offer_id, line.offer_version)
     shown = model.shown_name(identity.account(order.account_id).display_name, anonymous=anonymous)
     author = Author(order.account_id, shown)
@@ -77,6 +78,13 @@ def _refuse_other(review_id: str, stored: str, mark: str, key: str) -> None:
     if key and stored[:_KEY_CHARS] == mark[:_KEY_CHARS]:
         raise IdempotencyKeyReused
     raise AlreadyReviewed(review_id=review_id)
+
+
+def _require_images(before: Sequence[str], wanted: Sequence[str]) -> None:
+    """Raises ImageUnknown for a new one that nobody has uploaded."""
+    unknown = [image for image in wanted if image not in before]
+    if unknown:
+        raise ImageUnknown(errors=[{"field": "images", "message": f"no upload {image}"} for image in unknown])
 
 
 def _faults(ctx: Context, text: str) -> tuple[str, ...]:
@@ -123,6 +131,7 @@ def seen(ctx: Context, review_id: str) -> Review:
 def edit(ctx: Context, review: Review, wanted: Wanted) -> Review:
     """The caller's own review, changed. Raises ReviewClosed, and Stale when it has moved since it was read."""
     faults = review.faults if wanted.text == review.text else _faults(ctx, wanted.text)
+    _require_images(review.images, wanted.images)
     after = model.edited(review, wanted, faults, ctx.now)
     if after != review:
         tx = Transaction()

@@ -39,7 +39,7 @@ class Settings:
     payments: str = "chalicelib.providers.payments.stripe:StripePayments"
     wechat_login: str = "chalicelib.providers.wechat_login.local:LocalUsers"
     files: str = "chalicelib.providers.files.local:Directory"
-    texts: str = "chalicelib.providers.texts.local:WordList"
+    texts: str = "chalicelib.providers.texts.rules:WordList"
     files_bucket: str = ".linli/files"  # a directory on one machine, the name of a bucket in the cloud
     secrets_file: str = ".linli/secrets.json"  # in the cloud the path of the parameters, `/linli/<stage>/`
     secret_names: str = ""  # in the cloud the names that this function may read, with commas between

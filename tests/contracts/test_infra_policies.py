@@ -107,15 +107,15 @@ def test_webhooks_know_nobody() -> None:
     assert {"orders", "payments_inbox"} <= tables
 
 
-def test_operators_only_look() -> None:
-    """The operator's API reads the reconciliation: it changes nothing but its rate window, and knows nobody."""
+def test_operators_look_and_moderate() -> None:
+    """The operator's API reads the reconciliation and judges reviews: it changes nothing but these, with the audit log
+    and the news of it, and its rate window, and knows nobody."""
     text, tables = granted(OPERATOR), tables_of(OPERATOR)
-    assert changed_by(OPERATOR) == {"rate_windows"}
-    assert not tables & {"identity", "payments_inbox", "orders", "ledger_journal"}
+    assert changed_by(OPERATOR) == {"audit", "outbox", "rate_windows", "reviews"}
+    assert not tables & {"catalog", "identity", "payments_inbox", "orders", "ledger_journal"}
     for name in ("phone_key", "blind_index_key", "quote_key", "stripe_secret_key", "wechat_app_secret"):
         assert f"/{name}" not in text
     assert "sns:" not in text
-    assert "sqs:SendMessage" not in text
     assert "reconciliation" in tables
 
 

@@ -157,6 +157,13 @@ def test_what_is_no_review_is_422_and_changes_nothing(waiting_for_words: Visit, 
     assert engine.digest() == before
 
 
+def test_a_photo_that_nobody_uploaded_is_none(waiting_for_words: Visit) -> None:
+    before = engine.digest()
+    reply = build.write(waiting_for_words, images=[ids.random_id("img")])
+    assert (reply.status, reply.code, reply.json["errors"][0]["field"]) == (422, "image_unknown", "images")
+    assert engine.digest() == before
+
+
 def test_a_change_needs_the_version_that_was_read_and_counts_anew() -> None:
     visit = build.served()
     review = build.reviewed(visit)

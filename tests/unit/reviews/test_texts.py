@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from chalicelib.providers.texts.local import WordList
+from chalicelib.providers.texts.rules import WordList
 from chalicelib.reviews.schemas import WriteReply
 
 CLEAN = [
