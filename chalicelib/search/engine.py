@@ -73,7 +73,7 @@ class Engine:
         if query.total and total is None:
             total = counting.total(asking)
         return SearchPage(
-            hits=[self._hit(asking, row) for _, _, row in shown],
+            hits=[self._hit(asking, row, order) for order, _, row in shown],
             next_key=place.key(*shown[-1][:2]) if len(found) > query.limit else None,
             facets=facets,
             total=total if query.total else None,
@@ -83,7 +83,7 @@ class Engine:
     def _count(self, query: SearchQuery, now: Instant) -> int:
         return counting.total(Asking(self, query, now, Place.read(None, now, None)))
 
-    def _hit(self, asking: Asking, row: int) -> Hit:
+    def _hit(self, asking: Asking, row: int, order: float) -> Hit:
         card = self.card(row)
         distance = None if asking.circle is None else float(asking.exact(np.array([row]))[0])
         place = asking.place
@@ -97,6 +97,7 @@ class Engine:
             distance_m=None if distance is None else round(distance),
             open_now=self.openings.is_open(int(self.columns.calendar[row]), asking.now),
             reason=ranking.reason(parts, placed=distance is not None),
+            order=order,
         )
 
     def groups_with(self, category: str) -> Flags:
