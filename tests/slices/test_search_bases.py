@@ -428,3 +428,13 @@ def test_notes_reach_the_engine_by_the_log_and_by_the_base(ctx: Context, city: C
     assert bookable(now) == {shop.id, other.id}
     note(None, 3)
     assert bookable(now) == {other.id}
+
+
+def test_a_city_without_shops_has_a_base_too(ctx: Context, city: City) -> None:
+    """It finds nothing, and its first shop arrives by the log."""
+    based(ctx, city)
+    now = loaded(ctx, city)
+    assert service.search(now, SearchQuery(origin=city.centre, facets=True, total=True)).total == 0
+    shop = place(city, 100)
+    now = now.at(now.now.plus(seconds=3))
+    assert ids_of(service.search(now, SearchQuery(origin=city.centre))) == [shop.id]
