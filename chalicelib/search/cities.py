@@ -202,6 +202,7 @@ def _noted(told: dict[str, Any]) -> tuple[date, str, Note]:
 
 def _load(ctx: Context, city: str) -> None:
     """Reads the base that stands, brings it up to the log's end, and answers from it."""
+    again_at = _LONG_AGO
     try:
         pointer = tables.base(city, consistent=True)
         if pointer is None:
@@ -220,11 +221,12 @@ def _load(ctx: Context, city: str) -> None:
                 _make_room(ctx, held)
     except Exception as error:  # nobody waits for this thread, and the older base answers on
         log.error("the base of a city could not be loaded", error, city=city)
+        again_at = ctx.now.plus(ms=_AGAIN_MS)
     finally:
         with _lock:
             held = _cities.get(city)
             if held is not None:
-                held.loading, held.again_at = False, ctx.now.plus(ms=_AGAIN_MS)
+                held.loading, held.again_at = False, again_at
 
 
 def _engine(ctx: Context, pointer: Pointer) -> Any:

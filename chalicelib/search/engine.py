@@ -74,7 +74,7 @@ class Engine:
         if query.total and total is None:
             total = counting.total(asking)
         return SearchPage(
-            hits=self._hits(asking, [row for _, _, row in shown], [order for order, _, _ in shown]),
+            hits=self._hits(asking, shown),
             next_key=place.key(*shown[-1][:2]) if len(found) > query.limit else None,
             facets=facets,
             total=total if query.total else None,
@@ -84,8 +84,10 @@ class Engine:
     def _count(self, query: SearchQuery, now: Instant) -> int:
         return counting.total(Asking(self, query, now, Place.read(None, now, None)))
 
-    def _hits(self, asking: Asking, rows: list[int], orders: list[float]) -> list[Hit]:
+    def _hits(self, asking: Asking, found: list[tuple[float, str, int]]) -> list[Hit]:
+        """`found` are the order, the id and the row of each."""
         columns, place = self.columns, asking.place
+        rows = [row for _, _, row in found]
         shown = np.array(rows, np.int64)
         distances = [None] * len(rows) if asking.circle is None else asking.exact(shown).tolist()
         are_open = self.openings.are_open(columns.calendar.take(shown), asking.now).tolist()
@@ -97,8 +99,8 @@ class Engine:
                 personal = place.affinity.part(self.groups[int(columns.group[row])][0], card.id)
             of = (distance, card.rating_centi, card.sales, born[number], place.as_of_day, personal)
             reason = ranking.reason(ranking.parts(*of), placed=distance is not None)
-            metres = None if distance is None else round(distance)
-            hits.append(Hit(card, metres, are_open[number], reason, orders[number]))
+            rounded = None if distance is None else round(distance)
+            hits.append(Hit(card, rounded, are_open[number], reason, found[number][0]))
         return hits
 
     def groups_with(self, category: str) -> Flags:
