@@ -26,6 +26,7 @@ app = App(
         "chalicelib.reconciliation.handlers",
         "chalicelib.runtime.audit_handlers",
         "chalicelib.runtime.handlers",
+        "chalicelib.search.handlers",
         "chalicelib.settlement.handlers",
     ),
 )

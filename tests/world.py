@@ -48,8 +48,7 @@ def begin_anew() -> None:
     from chalicelib.catalog import pages
     from chalicelib.catalog import service as catalog
     from chalicelib.runtime import resources
-    from chalicelib.search import affinity
-    from chalicelib.search import service as search
+    from chalicelib.search import affinity, cities
     from chalicelib.web import rate
     from infra.declare import tables
     from tests import engine
@@ -71,8 +70,7 @@ def begin_anew() -> None:
         catalog._places,
         pages._pages,
         affinity._members,
-        search._cities,
-        search._notes,
+        cities._cities,
         rate._leases,
     ):
         known.clear()

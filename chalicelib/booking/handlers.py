@@ -14,8 +14,8 @@ from chalicelib.runtime.schedules import SCHEDULES
 blueprint = Blueprint(__name__)
 
 
-@blueprint.schedule(SCHEDULES["build_search"], name="build_search")
-@entry.schedule("build_search", lease_seconds=600)
-def build_search(ctx: Context) -> dict[str, Any]:
+@blueprint.schedule(SCHEDULES["repair_notes"], name="repair_notes")
+@entry.schedule("repair_notes", lease_seconds=600)
+def repair_notes(ctx: Context) -> dict[str, Any]:
     """Corrects what search knows of days that have bookings."""
     return {"days_of_shops": service.repair_notes(ctx)}

@@ -32,13 +32,13 @@ def sequence(city: str, *, consistent: bool = False) -> int:
     return tables.city_sequence(city, consistent=consistent)
 
 
-def changes_after(city: str, seen: int) -> list[Change]:
-    """The entries that follow one, in order and without a gap, at most a thousand; ask again for the rest.
+def changes_after(city: str, seen: int, limit: int = PAGE) -> list[Change]:
+    """The entries that follow one, in order and without a gap, at most `limit`; ask again for the rest.
 
     For who knows that there are some: where the reading lags it is repeated strongly. Raises LogTrimmed when the next
     entry does not stand there any more, or never did: a release before the log counted on without writing it."""
     for consistent in (False, True):
-        found = tables.log_after(city, seen, PAGE, consistent=consistent)
+        found = tables.log_after(city, seen, limit, consistent=consistent)
         unbroken = [change for place, change in enumerate(found, seen + 1) if change.sequence == place]
         if unbroken:
             return unbroken

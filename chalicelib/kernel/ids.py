@@ -7,14 +7,14 @@ import re
 import secrets
 
 # Crockford's alphabet in lower case: no i, l, o or u, so that an id survives being read aloud.
-_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _ID = re.compile(r"[a-z]{2,5}_[0-9a-hjkmnp-tv-z]{26}")
 HALF = 13
 
 
 def _base32(data: bytes, length: int) -> str:
     number = int.from_bytes(data, "big") >> (len(data) * 8 - length * 5)
-    return "".join(_ALPHABET[(number >> (5 * i)) & 31] for i in range(length - 1, -1, -1))
+    return "".join(ALPHABET[(number >> (5 * i)) & 31] for i in range(length - 1, -1, -1))
 
 
 def digest(*parts: str, length: int = 26) -> str:

@@ -17,7 +17,9 @@ SCHEDULES: dict[str, str] = {
     "watch": "rate(5 minutes)",
     "reconcile": "cron(0 18 * * ? *)",  # 02:00 in Shanghai
     "settle": "cron(0 19 * * ? *)",  # 03:00 in Shanghai, an hour after the reconciliation
-    "build_search": "cron(30 19 * * ? *)",
+    # A city that is new, or has changed much, or whose base the log cannot reach waits no longer than this for a base.
+    "build_search": "rate(10 minutes)",
+    "repair_notes": "cron(30 19 * * ? *)",
     "anchor_audit": "cron(10 16 * * ? *)",  # ten past midnight in Shanghai
 }
 

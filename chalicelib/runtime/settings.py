@@ -80,6 +80,9 @@ class Settings:
     due_shards: int = 4
     journal_shards: int = 4
 
+    # Search
+    search_bytes: int = 400_000_000  # what the cities that a process holds may take of its memory
+
     # Settlement and reconciliation
     settle_after_days: int = 1
     provider_lag_seconds: int = 2 * 3600

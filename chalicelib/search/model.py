@@ -6,7 +6,6 @@ loaded it yet asks `find`, which needs no library. How hits are ordered stands i
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,9 +16,11 @@ from chalicelib.catalog.model import KINDS, MAX_HORIZON_DAYS, ShopPage, Text, ca
 from chalicelib.kernel.geo import Point, distance_m
 from chalicelib.kernel.instant import Instant
 from chalicelib.kernel.money import EXPONENTS, Money
-from chalicelib.search import ranking
+from chalicelib.search import ranking, words
 from chalicelib.search.calendar import Calendar
 from chalicelib.search.ranking import SORTS, Affinity, Place
+from chalicelib.search.readings import Readings
+from chalicelib.search.words import Token
 
 __all__ = ["SORTS", "Affinity", "Calendar", "Card", "Entry", "Facets", "Hit", "Note", "Relax", "SearchPage", "find"]
 
@@ -30,13 +31,11 @@ WIDER_M = (5_000, 10_000, 20_000, 50_000)  # what a search that found nothing is
 PRICE_BANDS = (0, 50, 100, 200, 500)  # lower ends, in major units
 RATING_BANDS_CENTI = (400, 450, 480)
 
+# How characters are read: what a process has once learnt is right for every city.
+_readings = Readings()
+
 _MICRO = 1_000_000
 _HALF_TURN = 180 * _MICRO
-
-
-def fold(text: str) -> str:
-    """Text as it is compared: full and half width alike, case ignored."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
 def micro(point: Point) -> tuple[int, int]:
@@ -92,7 +91,7 @@ class Entry:
                 sales=shop.sales,
                 address=shop.address,
                 position=of_micro(*micro(shop.position)),
-                cover_url=next(iter(shop.photos), None),
+                cover_url=next(iter(shop.photos), None) or None,
             ),
             names=tuple(dict.fromkeys(named)),
             categories=frozenset({shop.category, *(category_of(offer, shop) for offer in page.offers)}),
@@ -105,9 +104,12 @@ class Entry:
     def id(self) -> str:
         return self.card.id
 
-    @cached_property
-    def text(self) -> str:
-        return "\n".join(fold(name) for name in self.names)
+    def named(self, tokens: Iterable[Token]) -> bool:
+        """Whether each of these words matches one of the names."""
+        readings = _readings
+        if any(token.kind == "latin" for token in tokens):
+            readings.add(self.names)
+        return all(words.matches(token, self.names, readings) for token in tokens)
 
     def parts(self, distance: float | None, place: Place) -> dict[str, int]:
         personal = 0 if place.affinity is None else place.affinity.part(self.categories, self.id)
@@ -150,8 +152,9 @@ class SearchQuery:
     affinity: Affinity | None = None
 
     @cached_property
-    def words(self) -> list[str]:
-        return fold(self.q).split()
+    def tokens(self) -> tuple[Token, ...] | None:
+        """What `q` asks for: nothing when it is blank, None when no name can have it."""
+        return words.tokens(self.q)
 
     @property
     def order(self) -> str:
@@ -161,12 +164,14 @@ class SearchQuery:
 
 @dataclass(frozen=True)
 class Hit:
-    """`distance_m` is rounded to whole metres; `reason` is one of WEIGHTS, or None for an ordinary shop."""
+    """`distance_m` is rounded to whole metres; `reason` is one of WEIGHTS, or None for an ordinary shop. `order` is
+    what the hits of a search are sorted by, ascending, ties by id."""
 
     card: Card
     distance_m: int | None
     open_now: bool
     reason: str | None
+    order: float
 
 
 @dataclass(frozen=True)
@@ -219,13 +224,13 @@ def find(query: SearchQuery, entries: Sequence[Entry], now: Instant, notes: Mapp
     place = Place.read(query.after, now, query.affinity)
     within = _within(query, entries, now, notes)
     passing = [found for found in within if not found.failed]
-    order = _order(query, place)
-    ranked = sorted((((order(found), found.entry.id), found) for found in passing), key=lambda each: each[0])
+    order_of = _order(query, place)
+    ranked = sorted((((order_of(found), found.entry.id), found) for found in passing), key=lambda each: each[0])
     rest = [each for each in ranked if place.after is None or each[0] > place.after]
     shown = rest[: query.limit]
     more = len(rest) > query.limit
     return SearchPage(
-        hits=[_hit(found, place) for _, found in shown],
+        hits=[_hit(found, place, order) for (order, _), found in shown],
         next_key=place.key(*shown[-1][0]) if more else None,
         facets=_facets(within) if query.facets else None,
         total=len(passing) if query.total else None,
@@ -249,7 +254,7 @@ def relaxed(query: SearchQuery, count: Callable[[SearchQuery], int]) -> tuple[Re
 def _with_one_less(query: SearchQuery) -> list[tuple[str, SearchQuery]]:
     """The filters that were given, each with the query that lacks it alone."""
     given = (
-        ("q", bool(query.q.strip()), replace(query, q="")),
+        ("q", query.tokens != (), replace(query, q="")),
         ("category", query.category is not None, replace(query, category=None)),
         ("kind", query.kind is not None, replace(query, kind=None)),
         (
@@ -278,7 +283,7 @@ def _reached(query: SearchQuery, entry: Entry, now: Instant, notes: Mapping[str,
     distance = None if query.origin is None else distance_m(query.origin, entry.card.position)
     if distance is not None and distance > query.radius_m:
         return None
-    if not all(word in entry.text for word in query.words):
+    if query.tokens is None or not entry.named(query.tokens):
         return None
     if query.has_voucher and "voucher" not in entry.kinds:
         return None
@@ -339,13 +344,14 @@ def _order(query: SearchQuery, place: Place) -> Callable[[_Found], float]:
     return lambda found: -ranking.score(found.entry.parts(found.distance_m, place))
 
 
-def _hit(found: _Found, place: Place) -> Hit:
+def _hit(found: _Found, place: Place, order: float) -> Hit:
     parts = found.entry.parts(found.distance_m, place)
     return Hit(
         card=found.entry.card,
         distance_m=None if found.distance_m is None else round(found.distance_m),
         open_now=found.open_now,
         reason=ranking.reason(parts, placed=found.distance_m is not None),
+        order=order,
     )
 
 

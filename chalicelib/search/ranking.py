@@ -80,6 +80,11 @@ def fresh(born: int, as_of_day: int) -> int:
     return max(FRESH_DAYS - max(as_of_day - born, 0), 0) * FULL // FRESH_DAYS
 
 
+def merit(rating_centi: int, sales: int) -> int:
+    """What rating and sales add to a score: it changes with nothing else, and fits into sixteen bits."""
+    return WEIGHTS["rating"] * rated(rating_centi) + WEIGHTS["popular"] * popular(sales)
+
+
 def parts(
     distance_m: float | None, rating_centi: int, sales: int, born: int, as_of_day: int, affinity: int = 0
 ) -> dict[str, int]:

@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -73,6 +74,35 @@ class Readings:
             for character in line[syllable.end() :]:
                 table[character] = (*table.get(character, ()), syllable.group())
         return cls(table)
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """All the ways in which a token is spelled by syllables, as one step from each place: `steps[place]` are the
+    whole syllables from there after which it goes on, and `ends[place]` is whether one more, whole or not, ends it."""
+
+    steps: tuple[tuple[str, ...], ...]
+    ends: tuple[bool, ...]
+
+
+class Syllables:
+    """What tokens are spelled by."""
+
+    def __init__(self, syllables: Iterable[str]) -> None:
+        self._whole = frozenset(syllables)
+        self._begun = frozenset(one[:length] for one in self._whole for length in range(1, len(one) + 1))
+        self._longest = max(map(len, self._whole), default=0)
+
+    def spelling(self, token: str) -> Spelling:
+        """In time linear to the token's length, however many ways there are."""
+        steps: list[tuple[str, ...]] = [()] * len(token)
+        ends = [token[place:] in self._begun for place in range(len(token))]
+        for place in reversed(range(len(token))):
+            parts = [token[place:end] for end in range(place + 1, min(place + self._longest + 1, len(token)))]
+            steps[place] = tuple(
+                part for part in parts if part in self._whole and (ends[place + len(part)] or steps[place + len(part)])
+            )
+        return Spelling(tuple(steps), tuple(ends))
 
 
 @lru_cache(maxsize=1)

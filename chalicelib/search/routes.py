@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date
 
 from chalicelib.catalog import service as catalog
@@ -33,9 +32,7 @@ def search(call: Call) -> Answer:
     filters = asked.model_dump_json(exclude={"cursor", "limit", "include"})
     scope = f"search#{filters}"
     query = _query(asked, cursor.open_cursor(scope, asked.cursor))
-    if asked.personalised and call.account_id:
-        query = replace(query, affinity=_affinity(call))
-    page = service.search(call.ctx, query)
+    page = service.search(call.ctx, query, _affinity(call) if asked.personalised and call.account_id else None)
     facets = None
     if page.facets is not None:
         currency = service.currency(call.ctx, query)

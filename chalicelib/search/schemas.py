@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
-from chalicelib.catalog.model import Category, text_in
+from chalicelib.catalog.model import KINDS, Category, text_in
+from chalicelib.kernel import geo
 from chalicelib.kernel.money import EXPONENTS, MAX_AMOUNT_MINOR
 from chalicelib.runtime import messages
 from chalicelib.search.model import (
@@ -17,6 +18,7 @@ from chalicelib.search.model import (
     RATING_BANDS_CENTI,
     Facets,
     Hit,
+    Relax,
     SearchPage,
     price_bands,
 )
@@ -58,8 +60,10 @@ class SearchIn(PageQuery):
     bookable_on: Annotated[DateText, AfterValidator(_is_date)] | None = Field(None, examples=["2026-11-22"])
     has_voucher: bool = Field(False, description="false: not asked for")
     sort: Literal["recommended", "distance", "rating", "price", "sales"] = "recommended"
-    personalised: bool = Field(True, description="false: as for somebody whom nobody knows")
+    personalised: bool = Field(True, description="false: as anybody sees it, whatever the member's own switch says")
     include: Include = Field((), description="facets, total")
+    # It brings along what the first page knew of the member, so that pages follow each other.
+    cursor: str | None = Field(None, max_length=6000)
 
 
 class HitOut(Output):
@@ -79,24 +83,26 @@ class HitOut(Output):
     cover_url: str | None
     reason: str | None = Field(examples=["离您近"])
 
-    @classmethod
-    def of(cls, hit: Hit, locale: str) -> HitOut:
-        card = hit.card
-        return cls(
-            shop_id=card.id,
-            name=text_in(card.name, locale),
-            category=card.category,
-            distance_m=hit.distance_m,
-            rating=card.rating_centi / 100,
-            rating_count=card.rating_count,
-            price_from=MoneyOut.of(card.price_from),
-            sales=card.sales,
-            address=text_in(card.address, locale),
-            position=Position.gcj02(card.position),
-            open_now=hit.open_now,
-            cover_url=card.cover_url,
-            reason=None if hit.reason is None else messages.text(locale, "search", f"reason_{hit.reason}"),
-        )
+    @staticmethod
+    def plain(hit: Hit, locale: str) -> dict[str, object]:
+        """What makes one. A list of them is checked at once, which takes a quarter of the time of one by one."""
+        card, price = hit.card, hit.card.price_from
+        position = geo.to_gcj02(card.position)
+        return {
+            "shop_id": card.id,
+            "name": text_in(card.name, locale),
+            "category": card.category,
+            "distance_m": hit.distance_m,
+            "rating": card.rating_centi / 100,
+            "rating_count": card.rating_count,
+            "price_from": {"amount_minor": price.amount_minor, "currency": price.currency},
+            "sales": card.sales,
+            "address": text_in(card.address, locale),
+            "position": {"lat": round(position.lat, 6), "lng": round(position.lng, 6), "datum": geo.GCJ02},
+            "open_now": hit.open_now,
+            "cover_url": card.cover_url,
+            "reason": None if hit.reason is None else messages.text(locale, "search", f"reason_{hit.reason}"),
+        }
 
 
 class FacetOut(Output):
@@ -129,7 +135,8 @@ class FacetsOut(Output):
             category=[FacetOut(value=code, name=names.get(code, code), count=count) for code, count in ranked],
             kind=[
                 FacetOut(value=kind, name=messages.text(locale, "search", f"kind_{kind}"), count=count)
-                for kind, count in facets.kind.items()
+                for kind in KINDS
+                if (count := facets.kind.get(kind, 0))
             ],
             price=_prices(facets, currency),
             rating=[
@@ -165,19 +172,41 @@ def _prices(facets: Facets, currency: str) -> list[PriceFacetOut]:
     return found
 
 
+RelaxName = Literal["q", "category", "kind", "price", "rating", "open_now", "bookable_on", "has_voucher", "radius"]
+
+
+class RelaxOut(Output):
+    """Without this filter (`radius`: with `radius_m`) `count` shops would be found; `text` says so to a person."""
+
+    filter: RelaxName = Field(examples=["radius"])
+    count: int = Field(examples=[12])
+    radius_m: int | None = Field(examples=[5000])
+    text: str = Field(examples=["扩大到 5 公里：12 家"])
+
+    @staticmethod
+    def plain(relax: Relax, locale: str) -> dict[str, object]:
+        radius_km = "" if relax.radius_m is None else f"{relax.radius_m / 1000:g}"
+        words = messages.text(locale, "search", f"relax_{relax.filter}", count=str(relax.count), radius_km=radius_km)
+        return {"filter": relax.filter, "count": relax.count, "radius_m": relax.radius_m, "text": words}
+
+
 class SearchOut(Output):
-    """`facets` and `total` only when asked for with `include`."""
+    """`facets` and `total` only when asked for with `include`; `relax` only where nothing was found, best first."""
 
     items: list[HitOut]
     next_cursor: str | None
     facets: FacetsOut | None
     total: int | None
+    relax: list[RelaxOut]
 
     @classmethod
     def of(cls, page: SearchPage, next_cursor: str | None, facets: FacetsOut | None, locale: str) -> SearchOut:
-        return cls(
-            items=[HitOut.of(hit, locale) for hit in page.hits],
-            next_cursor=next_cursor,
-            facets=facets,
-            total=page.total,
+        return cls.model_validate(
+            {
+                "items": [HitOut.plain(hit, locale) for hit in page.hits],
+                "next_cursor": next_cursor,
+                "facets": facets,
+                "total": page.total,
+                "relax": [RelaxOut.plain(relax, locale) for relax in page.relax],
+            }
         )

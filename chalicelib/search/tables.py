@@ -1,13 +1,16 @@
-"""What booking noted about days: a partition per city and local day, one row for each shop that has bookings then."""
+"""What booking noted about days, a partition per city and local day with one row for each shop that has bookings then;
+and which file is the base of each city."""
 
 from __future__ import annotations
 
 from datetime import date, timedelta
 
+from chalicelib.kernel.errors import Conflict
 from chalicelib.kernel.instant import Instant, local_midnight
-from chalicelib.runtime.dynamo import IntegerAttribute, Row, query_all, table_name
-from chalicelib.runtime.transaction import AlreadyDone, Transaction
+from chalicelib.runtime.dynamo import IntegerAttribute, PackedAttribute, Row, query_all, table_name
+from chalicelib.runtime.transaction import Transaction
 from chalicelib.search.model import Note
+from chalicelib.search.pointers import Pointer
 
 _KEEP_DAYS = 3
 
@@ -44,15 +47,59 @@ def note(city: str, day: date, shop_id: str) -> Note | None:
     return None
 
 
-def put_note(city: str, day: date, shop_id: str, note: Note) -> bool:
-    """A29: stores the note unless one as new stands there. Whether it was stored."""
+def put_note(tx: Transaction, city: str, day: date, shop_id: str, note: Note) -> None:
+    """A29: stores the note unless one as new stands there: then the commit raises AlreadyDone."""
     until = None if note.bookable_until is None else note.bookable_until.ms
     ttl = local_midnight(day + timedelta(days=_KEEP_DAYS), "UTC").seconds
     row = NoteRow(_pk(city, day), shop_id, until=until, revision=note.revision, ttl=ttl)
-    tx = Transaction()
     tx.put(row, NoteRow.pk.does_not_exist() | (NoteRow.revision < note.revision), lambda _: None)
-    try:
-        tx.commit()
-    except AlreadyDone:
-        return False
-    return True
+
+
+class BaseRow(Row):
+    """pk `base#<city>`, sk `-`: which file is the city's base. A city's code begins with a letter and a day with a
+    digit, so no note can stand there."""
+
+    class Meta:
+        table_name = table_name("search")
+        ttl_attribute = "t"
+
+    version = IntegerAttribute(attr_name="v")
+    content = PackedAttribute(attr_name="d")
+
+
+class BaseMoved(Conflict):
+    """Somebody else has put a base in this place."""
+
+
+def base(city: str, *, consistent: bool = False) -> Pointer | None:
+    """A111: the base that stands."""
+    for row in BaseRow.query(f"base#{city}", BaseRow.sk == "-", consistent_read=consistent):
+        plain = row.content
+        return Pointer(
+            city=city,
+            version=row.version,
+            key=plain["key"],
+            sequence=plain["sequence"],
+            count=plain["count"],
+            built_at=Instant(plain["built_at"]),
+            release=plain["release"],
+            before=plain["before"],
+        )
+    return None
+
+
+def put_base(tx: Transaction, pointer: Pointer) -> None:
+    """A112: in the place of the version before. The commit raises BaseMoved when that does not stand there any more."""
+    content = {
+        "key": pointer.key,
+        "sequence": pointer.sequence,
+        "count": pointer.count,
+        "built_at": pointer.built_at.ms,
+        "release": pointer.release,
+        "before": pointer.before,
+    }
+    row = BaseRow(f"base#{pointer.city}", "-", version=pointer.version, content=content)
+    if pointer.version == 1:
+        tx.put_new(row, BaseMoved())
+    else:
+        tx.put(row, BaseRow.version == pointer.version - 1, BaseMoved())

@@ -148,13 +148,15 @@ def test_alone_reconcile_and_settle() -> None:
     assert ledger.balance(visit.salon.merchant.id, "CNY").available == 11_264
 
 
-def test_alone_build_search() -> None:
+def test_alone_repair_notes() -> None:
     """A note that a crash left behind is corrected."""
     visit = build.booked()
     salon = visit.salon
     day = world.now().local_date(salon.shop.zone) + timedelta(days=2)
-    search_tables.put_note("sha", day, salon.shop.id, Note(None, 0))
-    assert run_alone("build_search", scheduled())["days_of_shops"] >= 1
+    tx = Transaction()
+    search_tables.put_note(tx, "sha", day, salon.shop.id, Note(None, 0))
+    tx.commit()
+    assert run_alone("repair_notes", scheduled())["days_of_shops"] >= 1
     noted = search_tables.note("sha", day, salon.shop.id)
     assert noted is not None
     assert noted.bookable_until is not None

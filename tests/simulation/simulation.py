@@ -95,8 +95,7 @@ def forget() -> None:
     """A process that begins knows nothing of the tables."""
     from chalicelib.catalog import pages
     from chalicelib.catalog import service as catalog
-    from chalicelib.search import affinity
-    from chalicelib.search import service as search
+    from chalicelib.search import affinity, cities
     from chalicelib.web import rate
 
     for known in (
@@ -104,8 +103,7 @@ def forget() -> None:
         catalog._places,
         pages._pages,
         affinity._members,
-        search._cities,
-        search._notes,
+        cities._cities,
         rate._leases,
     ):
         known.clear()

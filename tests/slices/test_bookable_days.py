@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 from chalicelib.catalog.hours import every_day
+from chalicelib.runtime import entry
+from chalicelib.search import cities, tables
 from chalicelib.search import service as search
-from chalicelib.search import tables
-from chalicelib.search.model import Note
 from tests import world
 from tests.builders import orders as build
 from tests.builders import salons
@@ -22,8 +22,10 @@ def found(salon: salons.Salon, day: date) -> bool:
 
 
 def short_day() -> salons.Salon:
-    """One stylist, and one hour a day in which exactly one haircut fits."""
-    return salons.salon(staff=1, hours=every_day((600, 660)), duration_minutes=60)
+    """One stylist, and one hour a day in which exactly one haircut fits. Known to search: two seconds have passed."""
+    salon = salons.salon(staff=1, hours=every_day((600, 660)), duration_minutes=60)
+    world.advance(seconds=2)
+    return salon
 
 
 def in_two_days(salon: salons.Salon) -> date:
@@ -51,8 +53,9 @@ def test_the_night_repairs_a_note_that_a_crash_left_behind() -> None:
     assert noted is not None
     # As it was before the slot was given back.
     tables.NoteRow(f"sha#{day:%Y%m%d}", salon.shop.id).delete()
-    assert tables.put_note("sha", day, salon.shop.id, Note(None, noted.revision - 1))
-    world.advance(seconds=3)
+    ctx, stale = entry.system_context(), noted.revision - 1
+    assert search.note_day(ctx, shop_id=salon.shop.id, city="sha", day=day, bookable_until=None, revision=stale)
+    cities.forget()
     assert not found(salon, day)
-    assert world.run_schedule("build_search")["days_of_shops"] >= 1
+    assert world.run_schedule("repair_notes")["days_of_shops"] >= 1
     assert found(salon, day)

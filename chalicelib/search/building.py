@@ -1,0 +1,306 @@
+"""From a city's entries to its base file, in one pass over the entries and bounded memory.
+
+What is long (records, names, calendars) is spooled to temporary files while the entries come, and copied in the order
+of the rows when that is known. In memory stay some sixty bytes a shop.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import tempfile
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import date
+from hashlib import blake2b
+from itertools import pairwise
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chalicelib.catalog.model import KINDS, City
+from chalicelib.kernel import ids
+from chalicelib.kernel.instant import Instant
+from chalicelib.search import ranking, records, words
+from chalicelib.search.base import Writer
+from chalicelib.search.calendar import Calendar
+from chalicelib.search.columns import narrowest, prefixes
+from chalicelib.search.grid import HALF_TURN, METRES, TURN, Grid
+from chalicelib.search.model import Entry, Note, micro
+from chalicelib.search.postings import Postings
+from chalicelib.search.terms import SEGMENT
+
+Progress = Callable[[str, int], None]
+"""Told now and then what is being done, and how many shops of it are."""
+
+_TOLD_EVERY = 50_000
+_SAMPLES = 2_000  # records that the dictionary is made from
+
+Array = NDArray[Any]
+
+
+def build(
+    path: Path | str,
+    city: City,
+    sequence: int,
+    entries: Iterable[Entry],
+    notes: Iterable[tuple[date, str, Note]],
+    built_at: Instant,
+    progress: Progress | None = None,
+) -> None:
+    """Writes the base file of a city: everything up to `sequence` of its log. Entries are of different shops; notes
+    may be of shops that are not listed. Raises ValueError for an id that is no shop's, and for one that comes twice."""
+    told = progress or (lambda _what, _done: None)
+    with tempfile.TemporaryDirectory(prefix="linli-base-") as folder, Writer(Path(path)) as writer:
+        found = _Found(Path(folder))
+        for entry in entries:
+            found.add(entry)
+            if found.count % _TOLD_EVERY == 0:
+                told("entries", found.count)
+        grid = found.grid(city)
+        order = found.order(grid)
+        _columns(writer, found, grid, order)
+        _classes(writer, found, order)
+        told("columns", found.count)
+        _records(writer, found, order, told)
+        _names(writer, found, order)
+        told("names", found.count)
+        days = _notes(writer, found.ids()[order], notes)
+        writer.finish(
+            city=city.code,
+            sequence=sequence,
+            count=found.count,
+            built_at=built_at,
+            grid=grid,
+            kinds=tuple(KINDS),
+            note_days=days,
+        )
+        told("whole", found.count)
+
+
+class _Spool:
+    """Texts of different lengths, one after the other, on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self._file: IO[bytes] = path.open("w+b")
+        self.starts = array("Q", [0])
+
+    def add(self, data: bytes) -> None:
+        self._file.write(data)
+        self.starts.append(self.starts[-1] + len(data))
+
+    def ordered(self, order: Sequence[int] | Array) -> Iterator[bytes]:
+        self._file.flush()
+        if self.starts[-1] == 0:
+            yield from (b"" for _ in order)
+            return
+        starts = self.starts
+        with mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ) as text:
+            for number in order:
+                yield text[starts[number] : starts[number + 1]]
+
+
+class _Found:
+    """The entries, taken apart."""
+
+    def __init__(self, folder: Path) -> None:
+        self.count = 0
+        self._ids = bytearray()
+        self.numbers: dict[str, array[int]] = {
+            "lat": array("i"),
+            "lng": array("i"),
+            "price": array("Q"),
+            "sales": array("Q"),
+            "rating": array("H"),
+            "merit": array("H"),
+            "born": array("H"),
+            "kinds": array("B"),
+            "group": array("I"),
+            "calendar": array("I"),
+        }
+        self.groups: dict[tuple[frozenset[str], str], int] = {}
+        self.openings: dict[bytes, int] = {}
+        self.opening_of = array("I")
+        self._calendars: dict[bytes, int] = {}
+        self._merits: dict[tuple[int, int], int] = {}
+        self.works = _Spool(folder / "works")
+        self.records = _Spool(folder / "records")
+        self.names = _Spool(folder / "names")
+        self._bits = {kind: 1 << bit for bit, kind in enumerate(KINDS)}
+
+    def add(self, entry: Entry) -> None:
+        card, numbers = entry.card, self.numbers
+        if not ids.is_id(card.id, "shp"):
+            raise ValueError(f"{card.id!r} is no shop's id")
+        calendar = self._calendar(entry.calendar)
+        lat, lng = micro(card.position)
+        group = (entry.categories, card.price_from.currency)
+        merit = (card.rating_centi, card.sales)
+        if merit not in self._merits:
+            if len(self._merits) > 100_000:
+                self._merits.clear()
+            self._merits[merit] = ranking.merit(*merit)
+        self._ids += card.id.removeprefix(records.PREFIX).encode()
+        numbers["lat"].append(lat)
+        numbers["lng"].append(lng)
+        numbers["price"].append(card.price_from.amount_minor)
+        numbers["sales"].append(card.sales)
+        numbers["rating"].append(card.rating_centi)
+        numbers["merit"].append(self._merits[merit])
+        numbers["born"].append(entry.born_day)
+        numbers["kinds"].append(sum(self._bits[kind] for kind in entry.kinds))
+        numbers["group"].append(self.groups.setdefault(group, len(self.groups)))
+        numbers["calendar"].append(calendar)
+        self.records.add(records.pack(entry, calendar))
+        self.names.add(words.lines(entry.names).encode())
+        self.count += 1
+
+    def _calendar(self, calendar: Calendar) -> int:
+        opening = self.openings.setdefault(calendar.opening, len(self.openings))
+        # Calendars can be as many as shops: what is kept of one is a digest.
+        digest = blake2b(calendar.work, digest_size=16, salt=opening.to_bytes(8, "big")).digest()
+        found = self._calendars.get(digest)
+        if found is None:
+            found = self._calendars[digest] = len(self.opening_of)
+            self.opening_of.append(opening)
+            self.works.add(calendar.work)
+        return found
+
+    def ids(self) -> Array:
+        return np.frombuffer(bytes(self._ids), f"S{records.ID_LETTERS}")
+
+    def column(self, name: str) -> Array:
+        return np.array(self.numbers[name], self.numbers[name].typecode)
+
+    def relative(self, grid: Grid) -> Array:
+        return _turned(self.column("lng"), grid.centre_lng)
+
+    def grid(self, city: City) -> Grid:
+        """Cells over the part of the city's circle in which there are shops."""
+        centre = micro(city.centre)
+        lat, lng = self.column("lat"), _turned(self.column("lng"), centre[1])
+        reach = round(city.radius_m / METRES)
+        wide = round(reach / max(np.cos(np.radians(abs(city.centre.lat))), 0.001))
+        inside = (np.abs(lat - centre[0]) <= reach) & (np.abs(lng) <= wide)
+        if not inside.any():
+            return Grid.of(centre, (centre[0], 0, centre[0], 0))
+        lat, lng = lat[inside], lng[inside]
+        return Grid.of(centre, (int(lat.min()), int(lng.min()), int(lat.max()), int(lng.max())))
+
+    def order(self, grid: Grid) -> Array:
+        """The entries by cell, and by id in a cell."""
+        by_id = np.argsort(self.ids(), kind="stable")
+        ordered = self.ids()[by_id]
+        if (ordered[1:] == ordered[:-1]).any():
+            raise ValueError("a shop's id comes twice")
+        return by_id[np.argsort(self.cells(grid)[by_id], kind="stable")]
+
+    def cells(self, grid: Grid) -> Array:
+        lat = np.clip((self.column("lat").astype(np.int64) - grid.south) // grid.cell_lat, 0, grid.rows - 1)
+        lng = np.clip((self.relative(grid).astype(np.int64) - grid.west) // grid.cell_lng, 0, grid.columns - 1)
+        return lat * grid.columns + lng
+
+
+def _turned(lng: Array, centre: int) -> Array:
+    found: Array = (lng.astype(np.int64) - centre + HALF_TURN) % TURN - HALF_TURN
+    return found.astype(np.int32)
+
+
+def _columns(writer: Writer, found: _Found, grid: Grid, order: Array) -> None:
+    writer.add("columns.prefix", prefixes(found.ids()[order]))
+    writer.add("columns.lng", found.relative(grid)[order])
+    for name in ("lat", "born", "rating", "merit", "kinds"):
+        writer.add(f"columns.{name}", found.column(name)[order])
+    for name, least in (("price", 4), ("sales", 4), ("group", 2), ("calendar", 2)):
+        writer.add(f"columns.{name}", narrowest(found.column(name)[order], least))
+    starts = np.zeros(grid.cells + 1, np.uint32)
+    np.cumsum(np.bincount(found.cells(grid), minlength=grid.cells), out=starts[1:])
+    writer.add("cells", starts)
+
+
+def _classes(writer: Writer, found: _Found, order: Array) -> None:
+    writer.stream("groups", [json.dumps([[sorted(codes), currency] for codes, currency in found.groups]).encode()])
+    _category_rows(writer, found, order)
+    openings = list(found.openings)
+    _texts(writer, "openings", openings)
+    writer.add("opening_of", np.array(found.opening_of, np.uint32))
+    _texts(writer, "works", found.works.ordered(range(len(found.opening_of))))
+
+
+def _category_rows(writer: Writer, found: _Found, order: Array) -> None:
+    """The rows of each category, cut into segments: in each the low 16 bits of its rows, ascending."""
+    groups = found.column("group")[order]
+    codes = sorted({code for categories, _ in found.groups for code in categories})
+    bounds = np.arange(0, found.count + SEGMENT, SEGMENT)
+    rows: list[Array] = []
+    starts = [np.zeros(1, np.int64)]
+    size = 0
+    for code in codes:
+        has = np.array([code in categories for categories, _ in found.groups])
+        of_code = np.flatnonzero(has[groups])
+        rows.append((of_code & (SEGMENT - 1)).astype(np.uint16))
+        starts.append(size + np.searchsorted(of_code, bounds[1:]))
+        size += len(of_code)
+    writer.stream("categories", [json.dumps(codes).encode()])
+    writer.add("category_rows", np.concatenate([np.zeros(0, np.uint16), *rows]))
+    writer.add("category_starts", np.concatenate(starts).astype(np.uint32))
+
+
+def _texts(writer: Writer, name: str, texts: Iterable[bytes]) -> None:
+    starts = array("Q", [0])
+
+    def chunks() -> Iterator[bytes]:
+        for text in texts:
+            starts.append(starts[-1] + len(text))
+            yield text
+
+    writer.stream(name, chunks())
+    writer.add(f"{name}.starts", narrowest(np.array(starts, np.uint64), 4))
+
+
+def _records(writer: Writer, found: _Found, order: Array, told: Progress) -> None:
+    step = max(found.count // _SAMPLES, 1)
+    dictionary = records.dictionary_of(found.records.ordered(range(0, found.count, step)))
+    writer.stream("dictionary", [dictionary])
+
+    def packed() -> Iterator[bytes]:
+        for number, record in enumerate(found.records.ordered(order.tolist()), 1):
+            yield records.deflated(record, dictionary)
+            if number % _TOLD_EVERY == 0:
+                told("records", number)
+
+    _texts(writer, "records", packed())
+
+
+def _names(writer: Writer, found: _Found, order: Array) -> None:
+    _texts(writer, "names", found.names.ordered(order.tolist()))
+    postings = Postings.build(text.decode().split("\n") for text in found.names.ordered(order.tolist()))
+    writer.stream("readings", [postings.readings.dump()])
+    for name, part in postings.arrays().items():
+        writer.add(f"postings.{name}", part)
+
+
+def _notes(writer: Writer, shops: Array, notes: Iterable[tuple[date, str, Note]]) -> tuple[tuple[str, int, int], ...]:
+    """The notes by day and row; those of shops that are not listed stand apart, until their shop comes back."""
+    rows_by_id = np.argsort(shops, kind="stable")
+    by_id = shops[rows_by_id]
+    known: list[tuple[str, int, int, int]] = []
+    others: list[tuple[str, str, int, int]] = []
+    for day, shop_id, note in notes:
+        until = -1 if note.bookable_until is None else note.bookable_until.ms
+        letters = shop_id.removeprefix(records.PREFIX).encode()
+        place = int(np.searchsorted(by_id, np.bytes_(letters))) if len(by_id) else 0
+        if place < len(by_id) and by_id[place] == letters:
+            known.append((day.isoformat(), int(rows_by_id[place]), until, note.revision))
+        else:
+            others.append((day.isoformat(), shop_id, until, note.revision))
+    known.sort()
+    days = [day for day, *_ in known]
+    writer.add("note_rows", np.array([row for _, row, _, _ in known], np.uint32))
+    writer.add("note_until", np.array([until for *_, until, _ in known], np.int64))
+    writer.add("note_revision", np.array([revision for *_, revision in known], np.int64))
+    writer.stream("notes_apart", [json.dumps(others).encode()])
+    begins = [number for number, day in enumerate(days) if number == 0 or days[number - 1] != day]
+    return tuple((days[begin], begin, end) for begin, end in pairwise([*begins, len(days)]))

@@ -1,0 +1,106 @@
+"""How many a search finds, and its facets: over the whole circle, exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from chalicelib.search.asking import Asking, Reached
+from chalicelib.search.columns import Array, Flags, Rows
+from chalicelib.search.model import RATING_BANDS_CENTI, Facets, price_bands
+
+
+def total(asking: Asking) -> int:
+    if asking.query.tokens is None:
+        return 0
+    reached, chosen = asking.passing(asking.reached(asking.circle, by_category=True))
+    return len(reached.rows) if chosen is None else int(np.count_nonzero(chosen))
+
+
+def facets(asking: Asking) -> tuple[Facets, int]:
+    """Each facet counts what passes every filter but its own; and the total."""
+    rows = _within(asking)
+    failed = {name: ~test(rows) for name, test in asking.filters().items()}
+
+    def left(name: str) -> Flags | None:
+        """What passes all filters but one; None when all do."""
+        found: Flags | None = None
+        for other, flags in failed.items():
+            if other != name:
+                found = flags if found is None else found | flags
+        return None if found is None else ~found
+
+    whole = left("")
+    found = Facets(
+        category=_categories(asking, rows, left("category")),
+        kind=_kinds(asking, rows, left("kind")),
+        price=_prices(asking, rows, left("price")),
+        rating=_ratings(asking, rows, left("rating")),
+        open_now=_open(asking, rows, left("open_now")),
+    )
+    return found, len(rows) if whole is None else int(np.count_nonzero(whole))
+
+
+def _within(asking: Asking) -> Rows:
+    """What passes everything that has no facet."""
+    if asking.query.tokens is None:
+        return Rows()
+    reached: Reached = asking.reached(asking.circle, by_category=False)
+    for test in asking.tests():
+        fits = test(reached.rows)
+        if not fits.all():
+            reached = reached.only(fits)
+    return asking.verified(reached).rows
+
+
+def _some(column: Array, left: Flags | None) -> Array:
+    return column if left is None else column[left]
+
+
+def _categories(asking: Asking, rows: Rows, left: Flags | None) -> Mapping[str, int]:
+    groups = asking.engine.groups
+    counts = np.bincount(_some(rows.of(asking.columns.group), left), minlength=len(groups)).tolist()
+    found: dict[str, int] = {}
+    for (categories, _), count in zip(groups, counts, strict=True):
+        if count:
+            for category in categories:
+                found[category] = found.get(category, 0) + count
+    return found
+
+
+def _kinds(asking: Asking, rows: Rows, left: Flags | None) -> Mapping[str, int]:
+    counts = np.bincount(_some(rows.of(asking.columns.kinds), left), minlength=256)
+    present = np.flatnonzero(counts)
+    found = {kind: int(counts[present[present & bit != 0]].sum()) for kind, bit in asking.engine.kinds.items()}
+    return {kind: count for kind, count in found.items() if count}
+
+
+def _prices(asking: Asking, rows: Rows, left: Flags | None) -> Mapping[int, int]:
+    """Bands are those of each shop's own currency."""
+    prices = _some(rows.of(asking.columns.price), left)
+    currencies = sorted({currency for _, currency in asking.engine.groups})
+    found: dict[int, int] = {}
+    for currency in currencies:
+        own = prices
+        if len(currencies) > 1:
+            of_currency = np.array([other == currency for _, other in asking.engine.groups])
+            own = prices[of_currency.take(_some(rows.of(asking.columns.group), left))]
+        above = 0
+        for low in reversed(price_bands(currency)):
+            from_here = len(own) if low == 0 else int(np.count_nonzero(own >= low))
+            if from_here > above:
+                found[low] = found.get(low, 0) + from_here - above
+            above = from_here
+    return found
+
+
+def _ratings(asking: Asking, rows: Rows, left: Flags | None) -> Mapping[int, int]:
+    ratings = _some(rows.of(asking.columns.rating), left)
+    return {low: int(np.count_nonzero(ratings >= low)) for low in RATING_BANDS_CENTI}
+
+
+def _open(asking: Asking, rows: Rows, left: Flags | None) -> Mapping[bool, int]:
+    is_open = _some(asking.open_now(rows), left)
+    count = int(np.count_nonzero(is_open))
+    return {state: number for state, number in ((True, count), (False, len(is_open) - count)) if number}

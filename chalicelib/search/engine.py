@@ -1,0 +1,253 @@
+"""The index of a city in memory: every search exact, nothing read from a store, changes in place.
+
+What `model.find` says of all entries, this says of a million shops in a fraction of a millisecond. It is not safe for
+several threads at once; who holds it holds a lock.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import date
+from typing import Any
+
+import numpy as np
+
+from chalicelib.kernel.instant import DAY_MS, Instant
+from chalicelib.search import counting, ranking, records, words
+from chalicelib.search.asking import Asking
+from chalicelib.search.base import Base
+from chalicelib.search.columns import Array, Columns, Flags, prefix_of
+from chalicelib.search.grid import turned
+from chalicelib.search.model import Card, Entry, Hit, Note, SearchPage, SearchQuery, micro, relaxed
+from chalicelib.search.noted import Notes
+from chalicelib.search.openings import Openings
+from chalicelib.search.postings import Names, Postings
+from chalicelib.search.ranking import Place
+from chalicelib.search.readings import Readings
+from chalicelib.search.words import Token
+
+_CARDS = 4_096  # as they are shown
+_TAIL_WORDS = 64
+
+Group = tuple[frozenset[str], str]
+"""The categories of a shop and the currency of its prices."""
+
+
+class Engine:
+    """A base and what has changed since. Feed it the city's log in order: `put`, `remove`, `note`."""
+
+    def __init__(self, base: Base) -> None:
+        self.base = base
+        self.grid = base.header.grid
+        self.kinds = {kind: 1 << bit for bit, kind in enumerate(base.header.kinds)}
+        self.columns = Columns(base)
+        self.openings = Openings(base)
+        self.notes = Notes(base)
+        self.postings = Postings.of(base.named("postings."), Readings.load(base.whole("readings")))
+        self.names = Names(base.array("names.starts"), base.array("names"))
+        self.groups: list[Group] = [
+            (frozenset(codes), currency) for codes, currency in json.loads(base.whole("groups"))
+        ]
+        self._group_numbers = {group: number for number, group in enumerate(self.groups)}
+        self.categories: Mapping[str, int] = {
+            code: number for number, code in enumerate(json.loads(base.whole("categories")))
+        }
+        self._dictionary = base.whole("dictionary")
+        self._record_starts = base.array("records.starts")
+        self._cards: dict[int, Card] = {}
+        self._changed: dict[int, Entry] = {}
+        self._tail_rows: dict[str, int] = {}
+        self._tail_words: dict[Token, tuple[int, list[int]]] = {}
+
+    # Asking
+
+    def find(self, query: SearchQuery, now: Instant) -> SearchPage:
+        """One page of what passes. Raises CursorInvalid."""
+        place = Place.read(query.after, now, query.affinity)
+        self.columns.age(now.ms // DAY_MS)
+        asking = Asking(self, query, now, place)
+        found = asking.first(query.limit + 1)
+        shown = found[: query.limit]
+        facets, total = counting.facets(asking) if query.facets else (None, None)
+        if query.total and total is None:
+            total = counting.total(asking)
+        return SearchPage(
+            hits=[self._hit(asking, row, order) for order, _, row in shown],
+            next_key=place.key(*shown[-1][:2]) if len(found) > query.limit else None,
+            facets=facets,
+            total=total if query.total else None,
+            relax=() if shown or query.after is not None else relaxed(query, lambda other: self._count(other, now)),
+        )
+
+    def _count(self, query: SearchQuery, now: Instant) -> int:
+        return counting.total(Asking(self, query, now, Place.read(None, now, None)))
+
+    def _hit(self, asking: Asking, row: int, order: float) -> Hit:
+        card = self.card(row)
+        distance = None if asking.circle is None else float(asking.exact(np.array([row]))[0])
+        place = asking.place
+        personal = 0
+        if place.affinity is not None:
+            personal = place.affinity.part(self.groups[int(self.columns.group[row])][0], card.id)
+        born = int(self.columns.born[row])
+        parts = ranking.parts(distance, card.rating_centi, card.sales, born, place.as_of_day, personal)
+        return Hit(
+            card=card,
+            distance_m=None if distance is None else round(distance),
+            open_now=self.openings.is_open(int(self.columns.calendar[row]), asking.now),
+            reason=ranking.reason(parts, placed=distance is not None),
+            order=order,
+        )
+
+    def groups_with(self, category: str) -> Flags:
+        return np.array([category in categories for categories, _ in self.groups], np.bool_)
+
+    def best_of_groups(self, affinity: Mapping[str, int]) -> Array:
+        """Of each group the best value of its categories, as float32."""
+        best = [max((affinity.get(code, 0) for code in categories), default=0) for categories, _ in self.groups]
+        return np.array(best, np.float32)
+
+    # Rows
+
+    def card(self, row: int) -> Card:
+        changed = self._changed.get(row)
+        if changed is not None:
+            return changed.card
+        found = self._cards.get(row)
+        if found is None:
+            if len(self._cards) >= _CARDS:
+                self._cards.clear()
+            found = self._cards[row] = records.card_of(self._record(row))
+        return found
+
+    def _record(self, row: int) -> bytes:
+        begin, end = self._record_starts[row : row + 2].tolist()
+        return records.inflated(self.base.part("records", begin, end), self._dictionary)
+
+    def id_of(self, row: int) -> str:
+        return self.card(row).id
+
+    def tail_with(self, tokens: Iterable[Token]) -> Array:
+        """The rows of the tail that have all of these words."""
+        found: set[int] | None = None
+        for token in tokens:
+            rows = self._tail_with(token)
+            found = set(rows) if found is None else found.intersection(rows)
+        return np.array(sorted(found or ()), np.int64)
+
+    def _tail_with(self, token: Token) -> list[int]:
+        """Names of a row never change, so that each row is looked at once for a word."""
+        columns = self.columns
+        looked, rows = self._tail_words.get(token, (columns.sorted, []))
+        if looked < columns.count:
+            if len(self._tail_words) >= _TAIL_WORDS:
+                self._tail_words.clear()
+            tail = range(looked, columns.count)
+            rows = rows + [row for row in tail if columns.kinds[row] and self._changed[row].named((token,))]
+            self._tail_words[token] = columns.count, rows
+        return rows
+
+    # Changing
+
+    def put(self, entry: Entry) -> None:
+        """A shop as it is from now on, listed for the first time or again. Raises ValueError for an id that is none."""
+        row = self._row_of(entry.id, entry)
+        if row is None:
+            self._append(entry)
+        elif self._stays(row, entry):
+            self.columns.write(row, self._values(entry))
+            self._changed[row] = entry
+        else:
+            self._drop(entry.id, row)
+            self._append(entry)
+
+    def remove(self, shop_id: str) -> None:
+        """A shop that is gone. One that is not there is gone already."""
+        row = self._row_of(shop_id, None)
+        if row is not None:
+            self._drop(shop_id, row)
+
+    def note(self, day: date, shop_id: str, note: Note) -> None:
+        """What booking says of a shop's day, listed or not. An older or equal revision changes nothing."""
+        self.notes.put(day, shop_id, self._row_of(shop_id, None), note)
+
+    def _append(self, entry: Entry) -> None:
+        row = self.columns.append(self._values(entry))
+        self._changed[row] = entry
+        self._tail_rows[entry.id] = row
+        self.notes.come(entry.id, row)
+
+    def _drop(self, shop_id: str, row: int) -> None:
+        self.columns.drop(row)
+        self._changed.pop(row, None)
+        self._tail_rows.pop(shop_id, None)
+        self.notes.leave(shop_id, row)
+
+    def _row_of(self, shop_id: str, entry: Entry | None) -> int | None:
+        """The row of a shop. Most changes leave it where it is, so that it is looked for there first."""
+        found = self._tail_rows.get(shop_id)
+        if found is not None:
+            return found
+        columns, prefix = self.columns, np.uint32(prefix_of(shop_id))
+        ranges = [(0, columns.sorted)]
+        if entry is not None:
+            ranges.insert(0, columns.in_cell(self.grid.cell(*micro(entry.card.position))))
+        for begin, end in ranges:
+            for row in (begin + np.flatnonzero(columns.prefix[begin:end] == prefix)).tolist():
+                if columns.kinds[row] and self.id_of(row) == shop_id:
+                    return int(row)
+        return None
+
+    def _stays(self, row: int, entry: Entry) -> bool:
+        """Whether the row's place, its lists and its postings are right for the entry."""
+        columns = self.columns
+        lat, lng = micro(entry.card.position)
+        if (columns.lat[row], columns.lng[row]) != (lat, turned(lng, self.grid.centre_lng)):
+            return False
+        if self.groups[int(columns.group[row])][0] != entry.categories:
+            return False
+        if row >= columns.sorted:
+            return self._changed[row].names == entry.names
+        begin, end = self.names.starts[row : row + 2].tolist()
+        return self.base.part("names", begin, end) == words.lines(entry.names).encode()
+
+    def _values(self, entry: Entry) -> dict[str, int]:
+        card = entry.card
+        lat, lng = micro(card.position)
+        return {
+            "prefix": prefix_of(card.id),
+            "lat": lat,
+            "lng": turned(lng, self.grid.centre_lng),
+            "price": card.price_from.amount_minor,
+            "rating": card.rating_centi,
+            "sales": card.sales,
+            "born": entry.born_day,
+            "kinds": sum(self.kinds[kind] for kind in entry.kinds),
+            "group": self._group((entry.categories, card.price_from.currency)),
+            "calendar": self.openings.number(entry.calendar),
+        }
+
+    def _group(self, group: Group) -> int:
+        found = self._group_numbers.get(group)
+        if found is None:
+            found = self._group_numbers[group] = len(self.groups)
+            self.groups.append(group)
+        return found
+
+    # What it costs
+
+    def bytes_of(self) -> dict[str, Any]:
+        """Bytes in memory (`columns`, `calendars`, `postings`) and in the file (`records`, `names`), and the same for
+        each shop. Postings are mapped from the file as well; they are counted as if they were all in memory."""
+        count = max(self.columns.sorted, 1)
+        sections = self.base.header.sections
+        found = {
+            "columns": self.columns.nbytes,
+            "calendars": self.openings.nbytes,
+            "postings": self.postings.nbytes,
+            "records": sections["records"].size + sections["records.starts"].size,
+            "names": sections["names"].size + sections["names.starts"].size,
+            "file": self.base.header.size,
+        }
+        return {**found, "per_shop": {name: round(size / count, 2) for name, size in found.items()}}
