@@ -82,6 +82,7 @@ def _function(function: Function, stack: Stack, stage: Stage) -> dict[str, Resou
         # Named, so that its policy can name its log group before either exists, and alarms can name it.
         "FunctionName": stage.prefix + function_name(function),
         "Environment": {"Variables": variables},
+        "EphemeralStorage": {"Size": size_of(function, stack).disk_mb},
     }
     if function.queue:
         source = {

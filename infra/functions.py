@@ -111,16 +111,20 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class Size:
-    """`concurrency` is how many run at once at most: reserved where the stage reserves, None for the common pool."""
+    """`concurrency` is how many run at once at most: reserved where the stage reserves, None for the common pool.
+    `disk_mb` is the temporary disk; the first 512 cost nothing."""
 
     memory_mb: int
     timeout_seconds: int
     concurrency: int | None = None
+    disk_mb: int = 512
 
 
 # Memory buys processor time in proportion: 1,769 MB is one core, and a cold start is all processor.
 _APIS = {
-    PUBLIC: Size(memory_mb=1024, timeout_seconds=29),  # API Gateway waits 29 s
+    # API Gateway waits 29 s. Search holds its cities' columns in memory, 400 MB at most, and maps their files from the
+    # disk: of a million shops some 400 MB, twice while a newer one takes the place of an older one.
+    PUBLIC: Size(memory_mb=1024, timeout_seconds=29, disk_mb=2048),
     # A flood of webhooks leaves the buyers their capacity; the provider sends again what is refused.
     WEBHOOKS: Size(memory_mb=1024, timeout_seconds=29, concurrency=20),
     OPERATOR: Size(memory_mb=1024, timeout_seconds=29),
@@ -129,6 +133,10 @@ _QUEUE_MEMORY_MB = 512
 QUEUE_CONCURRENCY = 5
 # Never two runs at once: a lease guards against that too, and this saves the second run. Jobs are cut to 5 minutes.
 _SCHEDULE = Size(memory_mb=512, timeout_seconds=300, concurrency=1)
+_SCHEDULES = {
+    # A million shops take minutes of one core to read and to sort, and the file is written to the disk before it goes.
+    "build_search": Size(memory_mb=1769, timeout_seconds=900, concurrency=1, disk_mb=2048),
+}
 
 
 def size_of(function: Function, stack: Stack) -> Size:
@@ -136,7 +144,7 @@ def size_of(function: Function, stack: Stack) -> Size:
     if function.name == API:
         return _APIS[function.surface]
     if function.schedule:
-        return _SCHEDULE
+        return _SCHEDULES.get(function.name, _SCHEDULE)
     timeout = {queue.name: queue.timeout_seconds for queue in stack.queues}[function.queue]
     return Size(memory_mb=_QUEUE_MEMORY_MB, timeout_seconds=timeout, concurrency=QUEUE_CONCURRENCY)
 

@@ -27,11 +27,24 @@ APPEND_ONLY = {
     "ledger_journal": frozenset({"GetItem", "PutItem", "Query"}),
     "audit": frozenset({"ConditionCheckItem", "GetItem", "PutItem", "Query"}),
 }
-FILES_PREFIX = "audit/"
-"""What of the file store functions may read and add to; nothing of it may be removed by any of them."""
+FILES = {"chalicelib.runtime": "audit/", "chalicelib.search": "search/"}
+"""What of the file store each part of the code may come to, by the key's beginning. Nothing else may be removed than
+what the code removes, and no anchor of the audit log is."""
 
 # Where a request proves who sends it. A surface without operations for people never comes to these.
 _TOKENS, _STAFF = Place("chalicelib.web.auth", "read_access_token"), Place("chalicelib.web.auth", "_staff_actor")
+
+# What the methods of the file store come to. A store that is handed on whole is read and added to.
+_FILE_ACTIONS = {
+    "": ("s3:GetObject", "s3:PutObject"),
+    "get": ("s3:GetObject",),
+    "read": ("s3:GetObject",),
+    "local": ("s3:GetObject",),
+    "put_new": ("s3:PutObject",),
+    "put_file": ("s3:PutObject",),
+    "delete": ("s3:DeleteObject",),
+    "list": ("s3:ListBucket",),
+}
 
 _QUEUE_VERBS = {
     "get_queue_attributes": "GetQueueAttributes",
@@ -54,10 +67,7 @@ def policy(function: Function, stack: Stack) -> dict[str, Any]:
     if names:
         paths = [_arn("ssm", f"parameter/{APP}/${{{STAGE_PARAMETER}}}/{name}") for name in names]
         statements.append(_allow("Secrets", ["ssm:GetParameters"], paths))
-    if "files" in ports_of(function):
-        # A bucket's name is the world's, so its ARN has neither region nor account.
-        kept = {"Fn::Sub": f"arn:${{AWS::Partition}}:s3:::{FILES_BUCKET}/{FILES_PREFIX}*"}
-        statements.append(_allow("Files", ["s3:GetObject", "s3:PutObject"], kept))
+    statements += _files(reached)
     if "sms" in ports_of(function):
         topics = _arn("sns", "*")
         statements.append({"Sid": "Sms", "Effect": "Allow", "Action": ["sns:Publish"], "NotResource": topics})
@@ -147,6 +157,27 @@ def _queues(reached: Reached) -> list[Statement]:
     heard = sorted({queue.name for queue in resources.TOPICS.values()})
     names = [_arn("sqs", f"{OWN}{name}") for name in heard]
     return [_allow("News", [f"sqs:{verb}" for verb in found], names)] if found else []
+
+
+def _files(reached: Reached) -> list[Statement]:
+    """What is asked of the file store, for each part of it."""
+    asked: dict[str, set[str]] = defaultdict(set)
+    for here in reached.values():
+        for port, method in here.ports:
+            if port == "files":
+                asked[FILES[".".join(here.place.module.split(".")[:2])]].update(_FILE_ACTIONS[method])
+    statements = []
+    # A bucket's name is the world's, so its ARN has neither region nor account.
+    bucket = f"arn:${{AWS::Partition}}:s3:::{FILES_BUCKET}"
+    for prefix, actions in sorted(asked.items()):
+        name = f"Files{prefix.rstrip('/').title()}"
+        if "s3:ListBucket" in actions:
+            listed = _allow(f"{name}List", ["s3:ListBucket"], {"Fn::Sub": bucket})
+            statements.append({**listed, "Condition": {"StringLike": {"s3:prefix": f"{prefix}*"}}})
+        on_objects = sorted(actions - {"s3:ListBucket"})
+        if on_objects:
+            statements.append(_allow(name, on_objects, {"Fn::Sub": f"{bucket}/{prefix}*"}))
+    return statements
 
 
 def _words(node: ast.AST) -> set[str]:

@@ -1,4 +1,4 @@
-"""The catalogue's rows: one table, one kind of row, no index.
+"""The catalogue's rows: one table, one kind of row, no index; and the logs of the cities in a table of their own.
 
 | pk | sk | what |
 |---|---|---|
@@ -9,11 +9,9 @@
 | `mch_…` | `-`, `shp#<shop id>` | the merchant, its shops |
 | `cities`, `categories` | code | the few of each |
 | `city#<code>` | shop id | a listing: what the public sees of a shop, for search |
-| | `-` | the city's sequence: the number of the last entry of its log |
-| `log#<city>` | `%012d` | an entry: a listing as it became, a shop that is gone, or what a slice above has to say |
 
-The sequence moves from n to n + 1 in the transaction that writes entry n + 1, on condition that it is n: the log has no
-gaps, and its order is that in which the changes came to be.
+The log has a table of its own because those who take part in it without changing a shop, a booking for one, must not be
+allowed to write what is for sale.
 """
 
 from __future__ import annotations
@@ -37,13 +35,26 @@ _LOCK = "~"  # sorts behind everything that a page Query reads
 
 
 class CatalogRow(Row):
-    """`version` counts the writes of this row; the content is packed. Only entries of logs have a `ttl`."""
+    """`version` counts the writes of this row; the content is packed."""
 
     class Meta:
         table_name = table_name("catalog")
-        ttl_attribute = "t"
 
     version = IntegerAttribute(attr_name="v")
+    content = PackedAttribute(attr_name="d", null=True)
+
+
+class LogRow(Row):
+    """pk `<city>`, sk `-`: the number of the last entry of the city's log. pk `<city>#log`, sk `%012d`: an entry.
+
+    The number moves from n to n + 1 in the transaction that writes entry n + 1, on condition that it is n: the log has
+    no gaps, and its order is that in which the changes came to be."""
+
+    class Meta:
+        table_name = table_name("city_log")
+        ttl_attribute = "t"
+
+    number = IntegerAttribute(attr_name="n", null=True)
     content = PackedAttribute(attr_name="d", null=True)
     ttl = IntegerAttribute(attr_name="t", null=True)
 
@@ -57,7 +68,7 @@ def _city_key(city: str) -> str:
 
 
 def _log_key(city: str) -> str:
-    return f"log#{city}"
+    return f"{city}#log"
 
 
 def _get(pk: str, sk: str, read: Callable[[Any], T], *, consistent: bool) -> T | None:
@@ -127,9 +138,9 @@ def all_categories() -> list[Category]:
 
 
 def city_sequence(city: str, *, consistent: bool) -> int:
-    """A10: what a warm function polls; 0 for a city in which nothing was ever listed."""
-    for row in CatalogRow.query(_city_key(city), CatalogRow.sk == "-", consistent_read=consistent):
-        return int(row.version)
+    """A10: what a warm function polls; 0 for a city whose log is empty."""
+    for row in LogRow.query(city, LogRow.sk == "-", consistent_read=consistent):
+        return int(row.number)
     return 0
 
 
@@ -140,8 +151,8 @@ def listings(city: str) -> Iterator[ShopPage]:
 
 
 def log_after(city: str, sequence: int, limit: int, *, consistent: bool) -> list[Change]:
-    """A73: the entries of a city's log behind one, in order, as far as they stand there."""
-    rows = CatalogRow.query(_log_key(city), CatalogRow.sk > f"{sequence:012d}", consistent_read=consistent, limit=limit)
+    """A110: the entries of a city's log behind one, in order, as far as they stand there."""
+    rows = LogRow.query(_log_key(city), LogRow.sk > f"{sequence:012d}", consistent_read=consistent, limit=limit)
     return [changes.unpack(int(row.sk), row.content) for row in rows]
 
 
@@ -216,13 +227,12 @@ def remove_listing(tx: Transaction, page: ShopPage) -> None:
 
 
 def put_change(tx: Transaction, city: str, change: Change, now: Instant, otherwise: Problem) -> None:
-    """Moves the city's sequence to the change's, over the one before it, and writes the entry."""
-    number, seen = CatalogRow(_city_key(city), "-", version=change.sequence), change.sequence - 1
+    """Moves the city's number to the change's, over the one before it, and writes the entry."""
+    number, seen = LogRow(city, "-", number=change.sequence), change.sequence - 1
     if seen == 0:
         tx.put_new(number, otherwise)
     else:
-        tx.put(number, CatalogRow.version == seen, otherwise)
-    # The sequence has just been moved over its forerunner, so nobody else can have written this entry.
+        tx.put(number, LogRow.number == seen, otherwise)
+    # The number has just been moved over its forerunner, so nobody else can have written this entry.
     ttl = now.plus(ms=_LOG_DAYS * DAY_MS).seconds
-    entry = CatalogRow(_log_key(city), f"{change.sequence:012d}", version=1, content=changes.pack(change), ttl=ttl)
-    tx.put(entry)
+    tx.put(LogRow(_log_key(city), f"{change.sequence:012d}", content=changes.pack(change), ttl=ttl))

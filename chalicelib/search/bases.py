@@ -75,12 +75,12 @@ def _build_if_due(ctx: Context, city: City, *, everything: bool, progress: Progr
 
 def due(ctx: Context, city: str, pointer: Pointer | None) -> str:
     """Why a base is to be built now; empty when it is not."""
-    latest = citylog.sequence(city, consistent=True)
     if pointer is None:
-        return "there is none" if latest else ""
+        return "there is none"
+    latest = citylog.sequence(city, consistent=True)
     if pointer.release != ctx.settings.version:
         return "another release built it"
-    changes = latest - pointer.sequence
+    changes = latest - pointer.sequence - 1  # its own announcement is an entry as well
     if changes < 0:
         return "the tables were restored"
     if changes == 0:

@@ -28,14 +28,13 @@ Flags = NDArray[np.bool_]
 NAMES = ("prefix", "lat", "lng", "price", "rating", "sales", "born", "kinds", "group", "calendar")
 
 # The value of each letter of an id; ids sort like their values.
-_LETTERS = np.zeros(256, np.uint32)
-for _value, _letter in enumerate(sorted(ids.ALPHABET)):
-    _LETTERS[ord(_letter)] = _value
+_VALUES = {letter: value for value, letter in enumerate(sorted(ids.ALPHABET))}
+_LETTERS = np.array([_VALUES.get(chr(code), 0) for code in range(256)], np.uint32)
 
 
 def prefixes(letters: Array) -> Array:
     """The first six letters of ids (of `S26`, without "shp_") as numbers: unequal ones sort as the ids do."""
-    first = letters.reshape(-1).view("u1").reshape(len(letters), -1)[:, :PREFIX_LETTERS]
+    first = letters.view("u1").reshape(len(letters), letters.itemsize)[:, :PREFIX_LETTERS]
     found = np.zeros(len(letters), np.uint32)
     for place in range(PREFIX_LETTERS):
         found = (found << np.uint32(5)) | _LETTERS[first[:, place]]
@@ -43,7 +42,11 @@ def prefixes(letters: Array) -> Array:
 
 
 def prefix_of(shop_id: str) -> int:
-    return int(prefixes(np.array([shop_id.rpartition("_")[2].encode()]))[0])
+    """The same of one id, of whatever text."""
+    found = 0
+    for letter in shop_id.rpartition("_")[2][:PREFIX_LETTERS].ljust(PREFIX_LETTERS):
+        found = found << 5 | _VALUES.get(letter, 0)
+    return found
 
 
 def narrowest(numbers: Array, least_bytes: int) -> Array:

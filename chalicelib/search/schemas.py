@@ -176,7 +176,7 @@ RelaxName = Literal["q", "category", "kind", "price", "rating", "open_now", "boo
 
 
 class RelaxOut(Output):
-    """Without this filter, or for `radius` with `radius_m`, `count` shops would be found; `text` says it to a person."""
+    """Without this filter (`radius`: with `radius_m`) `count` shops would be found; `text` says so to a person."""
 
     filter: RelaxName = Field(examples=["radius"])
     count: int = Field(examples=[12])

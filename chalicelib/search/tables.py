@@ -9,7 +9,7 @@ from chalicelib.kernel.errors import Conflict
 from chalicelib.kernel.instant import Instant, local_midnight
 from chalicelib.runtime.dynamo import IntegerAttribute, PackedAttribute, Row, query_all, table_name
 from chalicelib.runtime.transaction import Transaction
-from chalicelib.search.model import Note
+from chalicelib.search.news import Note
 from chalicelib.search.pointers import Pointer
 
 _KEEP_DAYS = 3
@@ -72,7 +72,7 @@ class BaseMoved(Conflict):
 
 
 def base(city: str, *, consistent: bool = False) -> Pointer | None:
-    """A74: the base that stands."""
+    """A111: the base that stands."""
     for row in BaseRow.query(f"base#{city}", BaseRow.sk == "-", consistent_read=consistent):
         plain = row.content
         return Pointer(
@@ -89,7 +89,7 @@ def base(city: str, *, consistent: bool = False) -> Pointer | None:
 
 
 def put_base(tx: Transaction, pointer: Pointer) -> None:
-    """A75: in the place of the version before. The commit raises BaseMoved when that does not stand there any more."""
+    """A112: in the place of the version before. The commit raises BaseMoved when that does not stand there any more."""
     content = {
         "key": pointer.key,
         "sequence": pointer.sequence,

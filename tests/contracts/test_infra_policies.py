@@ -51,7 +51,7 @@ def test_no_policy_has_a_star() -> None:
         assert not [action for action in statement["Action"] if "*" in action]
         found = json.dumps(statement.get("Resource", ""))
         own_logs = f":log-group:/aws/lambda/linli-${{Stage}}-{function_name(function)}:*"
-        stars = sum(known in found for known in (own_logs, f"/{policies.FILES_PREFIX}*"))
+        stars = sum(known in found for known in (own_logs, *(f"/{prefix}*" for prefix in policies.FILES.values())))
         assert found.count("*") == stars, statement
         assert "NotResource" not in statement or statement["Action"] == ["sns:Publish"]
         assert ("Resource" in statement) != ("NotResource" in statement)
@@ -131,7 +131,8 @@ def test_what_people_call_does_not_reconcile() -> None:
     ("job", "changes"),
     [
         ("relay_outbox", {"jobs", "outbox"}),
-        ("build_search", {"jobs", "search"}),
+        ("build_search", {"city_log", "jobs", "search"}),
+        ("repair_notes", {"city_log", "jobs", "search"}),
         ("notify", {"notifications", "outbox"}),
         ("settle", {"jobs", "ledger_balances", "ledger_journal", "settlement_statements"}),
         ("reconcile", {"jobs", "ledger_journal", "ledger_lines", "reconciliation"}),
@@ -185,6 +186,7 @@ def test_no_function_changes_what_it_stands_on() -> None:
                 "dynamodb:PutItem",
                 "logs:CreateLogStream",
                 "logs:PutLogEvents",
+                "s3:DeleteObject",
                 "s3:PutObject",
                 "sqs:DeleteMessage",
             }
@@ -233,3 +235,20 @@ def test_a_policy_fits_into_a_role() -> None:
             text = text.replace(f"${{{name}}}", value)
         assert "${" not in text
         assert len(text.replace('{"Fn::Sub":', "")) < 8_192, function.name
+
+
+def test_the_file_store_is_open_to_each_for_its_own_part() -> None:
+    """Searches read bases, the builder also writes and removes them, the audit's anchors are added to by their job."""
+
+    def of(surface: str, name: str = API) -> dict[str, list[str]]:
+        statements = policies.policy(function_of(surface, name), stack())["Statement"]
+        return {
+            str(one["Resource"]["Fn::Sub"]).rpartition(":::")[2].partition("}")[2].partition("/")[2]: one["Action"]
+            for one in statements
+            if str(one["Sid"]).startswith("Files")
+        }
+
+    assert of(PUBLIC) == {"search/*": ["s3:GetObject"]}
+    assert of(WEBHOOKS) == of(OPERATOR) == of(JOBS, "sweep") == of(JOBS, "repair_notes") == {}
+    assert of(JOBS, "build_search") == {"": ["s3:ListBucket"], "search/*": ["s3:DeleteObject", "s3:PutObject"]}
+    assert of(JOBS, "anchor_audit") == {"audit/*": ["s3:GetObject", "s3:PutObject"]}
