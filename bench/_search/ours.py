@@ -10,14 +10,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from chalicelib.search.engine import Engine
-
 from bench._search.brute import Expected
 from bench._search.city import NOW, SERVED, City
 from bench._search.questions import Question
 from bench.harness import progress, say
 from chalicelib.search import building
 from chalicelib.search.base import open_base
+from chalicelib.search.engine import Engine
 from chalicelib.search.model import Facets, Note, SearchPage, SearchQuery
 
 _LOADS = 5
