@@ -21,7 +21,7 @@ from typing import Any
 from bench.harness import finish, progress, say
 from bench.samples import percentile, slope
 
-QUICK = ("--shops", "20000", "--queries", "2", "--exact", "60", "--searches", "3000")
+QUICK = ("--shops", "10000", "--queries", "1", "--exact", "40", "--searches", "1000")
 _MIN_SHOPS, _MAX_SHOPS = 1_000, 2_000_000
 _WARM = 0.2  # the part of the searches after which memory is watched
 _SAMPLES = 50

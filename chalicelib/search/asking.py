@@ -27,7 +27,8 @@ from chalicelib.search.selection import smallest, tied
 if TYPE_CHECKING:
     from chalicelib.search.engine import Engine
 
-_FIRST_RING_M = 250.0
+_FIRST_RING_M = 150.0
+_AROUND = 1  # cell each way, in which shops are counted to guess it
 _FIRST_ROWS = 400  # of a ring that is looked at first
 _SPHERE_ERROR_M = 1e-5  # of float64, by far
 _SCORE_ERROR = 1.0  # of float32, by far
@@ -84,23 +85,21 @@ class Asking:
         return whole if circle is None else whole.only(self._inside(whole.rows, circle))
 
     def _stretches(self, circle: Circle | None) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-        """Stretches of rows that are in the circle, and others that may be."""
+        """Stretches of rows that are in the circle, and others that may be; of these the tail is the last."""
         columns = self.columns
-        tail = (columns.sorted, columns.count)
         if circle is None:
             return [(0, columns.count)], []
         runs = self.engine.grid.runs(circle)
-        cells = np.array([(run.begin, run.inner, run.inner_end, run.end) for run in runs]).reshape(-1)
+        starts = columns.cells.take(np.array(runs).reshape(-1)).tolist()
         inner, outer = [], []
-        starts = columns.cells.take(cells).tolist()
-        for number in range(0, len(starts), 4):
-            begin, within, beyond, end = starts[number : number + 4]
+        for begin, within, beyond, end in zip(*(starts[place::4] for place in range(4)), strict=True):
             if within < beyond:
                 inner.append((within, beyond))
                 outer += [(begin, within), (beyond, end)]
             else:
                 outer.append((begin, end))
-        return inner, [*outer, tail]
+        outer.append((columns.sorted, columns.count))
+        return inner, outer
 
     def _with_words(self, rows: Rows) -> Reached:
         tokens = self.query.tokens or ()
@@ -328,16 +327,17 @@ class Asking:
         yield whole, ask
 
     def _first_radius(self) -> float:
-        """A radius that holds some hundred rows."""
+        """A radius that probably holds some hundred rows."""
         assert self.circle is not None  # noqa: S101
-        radius, most = _FIRST_RING_M, self.circle.radius_m
-        while radius < most:
-            inner, outer = self._stretches(Circle(self.circle.lat, self.circle.lng, radius))
-            rows = sum(end - begin for begin, end in (*inner, *outer[:-1]))
-            if rows >= _FIRST_ROWS:
-                break
-            radius *= min(max(math.sqrt(_FIRST_ROWS / (rows + 1)), 1.25), 4)
-        return radius
+        grid, cells, rows = self.engine.grid, self.columns.cells, 0
+        row, column = grid.row(self.circle.lat), grid.column(self.circle.lng)
+        around = range(max(row - _AROUND, 0), min(row + _AROUND + 1, grid.rows))
+        for start in (each * grid.columns for each in around):
+            rows += int(cells[start + min(column + _AROUND + 1, grid.columns)]) - int(
+                cells[start + max(column - _AROUND, 0)]
+            )
+        side = (2 * _AROUND + 1) * grid.cell_lat * METRES
+        return max(side * math.sqrt(_FIRST_ROWS / (math.pi * (rows + 1))), _FIRST_RING_M)
 
     def _ring(self, circle: Circle) -> tuple[Rows, Array, float, Flags]:
         """Rows that may be in the circle, their distances, by how much these may be wrong, and which of the rows pass

@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date
 from typing import Any
 
 from chalicelib.catalog import citylog
@@ -25,8 +24,8 @@ from chalicelib.kernel.errors import Unavailable
 from chalicelib.kernel.instant import SECOND_MS, Instant
 from chalicelib.runtime import log
 from chalicelib.runtime.context import Context
-from chalicelib.search import cold, tables
-from chalicelib.search.model import Entry, Note, SearchPage, SearchQuery
+from chalicelib.search import news, tables
+from chalicelib.search.model import Entry, SearchPage, SearchQuery
 from chalicelib.search.plain import Index, Plain, Since
 from chalicelib.search.pointers import Pointer
 
@@ -74,16 +73,10 @@ def find(ctx: Context, city: str, query: SearchQuery) -> SearchPage:
         pointer, since = held.pointer, Since(dict(held.since.entries))
     if pointer is None:
         raise Unavailable(retry_after_seconds=30)
+    from chalicelib.search import cold  # small cities never need it
+
     page = cold.find(ctx, pointer, since, query)
     return page if page is not None else _waited(ctx, city, query)
-
-
-def ask_again(city: str) -> None:
-    """The next search of the city looks at its log at once: this process has just written there."""
-    with _lock:
-        held = _cities.get(city)
-        if held is not None:
-            held.asked_at = _LONG_AGO
 
 
 def forget() -> None:
@@ -112,7 +105,7 @@ def _followed(ctx: Context, city: str) -> Held:
     held = _cities.get(city)
     if held is None:
         held = _cities[city] = _begun(ctx, city)
-    elif abs(ctx.now.since(held.asked_at)) >= POLL_MS:
+    elif city in news.just_told or abs(ctx.now.since(held.asked_at)) >= POLL_MS:
         try:
             _poll(ctx, held)
         except LogTrimmed:
@@ -157,6 +150,7 @@ def _read_whole(ctx: Context, held: Held) -> None:
 
 
 def _poll(ctx: Context, held: Held) -> None:
+    news.just_told.discard(held.city)
     latest = citylog.sequence(held.city)
     if latest < held.sequence and citylog.sequence(held.city, consistent=True) < held.sequence:
         # The tables were restored to an earlier time: what is known here never was.
@@ -182,19 +176,8 @@ def apply(change: Change, into: Index | Since) -> int:
     elif "base" in change.told:
         return int(change.told["base"])
     else:
-        into.note(*_noted(change.told))
+        into.note(*news.unpack(change.told))
     return 0
-
-
-def told_note(day: date, shop_id: str, note: Note) -> dict[str, Any]:
-    """A note as the log has it."""
-    until = None if note.bookable_until is None else note.bookable_until.ms
-    return {"day": day.isoformat(), "shop": shop_id, "until": until, "revision": note.revision}
-
-
-def _noted(told: dict[str, Any]) -> tuple[date, str, Note]:
-    until = None if told["until"] is None else Instant(told["until"])
-    return date.fromisoformat(told["day"]), told["shop"], Note(until, told["revision"])
 
 
 # How a base is loaded, in a thread of its own
@@ -202,6 +185,7 @@ def _noted(told: dict[str, Any]) -> tuple[date, str, Note]:
 
 def _load(ctx: Context, city: str) -> None:
     """Reads the base that stands, brings it up to the log's end, and answers from it."""
+    again_at = _LONG_AGO
     try:
         pointer = tables.base(city, consistent=True)
         if pointer is None:
@@ -220,11 +204,12 @@ def _load(ctx: Context, city: str) -> None:
                 _make_room(ctx, held)
     except Exception as error:  # nobody waits for this thread, and the older base answers on
         log.error("the base of a city could not be loaded", error, city=city)
+        again_at = ctx.now.plus(ms=_AGAIN_MS)
     finally:
         with _lock:
             held = _cities.get(city)
             if held is not None:
-                held.loading, held.again_at = False, ctx.now.plus(ms=_AGAIN_MS)
+                held.loading, held.again_at = False, again_at
 
 
 def _engine(ctx: Context, pointer: Pointer) -> Any:

@@ -59,14 +59,9 @@ def _some(column: Array, left: Flags | None) -> Array:
 
 
 def _categories(asking: Asking, rows: Rows, left: Flags | None) -> Mapping[str, int]:
-    groups = asking.engine.groups
-    counts = np.bincount(_some(rows.of(asking.columns.group), left), minlength=len(groups)).tolist()
-    found: dict[str, int] = {}
-    for (categories, _), count in zip(groups, counts, strict=True):
-        if count:
-            for category in categories:
-                found[category] = found.get(category, 0) + count
-    return found
+    counts = np.bincount(_some(rows.of(asking.columns.group), left), minlength=len(asking.engine.groups))
+    found = {category: int(counts[groups].sum()) for category, groups in asking.engine.groups_of.items()}
+    return {category: count for category, count in found.items() if count}
 
 
 def _kinds(asking: Asking, rows: Rows, left: Flags | None) -> Mapping[str, int]:

@@ -46,10 +46,11 @@ class Engine:
         self.notes = Notes(base)
         self.postings = Postings.of(base.named("postings."), Readings.load(base.whole("readings")))
         self.names = Names(base.array("names.starts"), base.array("names"))
-        self.groups: list[Group] = [
-            (frozenset(codes), currency) for codes, currency in json.loads(base.whole("groups"))
-        ]
-        self._group_numbers = {group: number for number, group in enumerate(self.groups)}
+        self.groups: list[Group] = []
+        self.groups_of: dict[str, list[int]] = {}
+        self._group_numbers: dict[Group, int] = {}
+        for codes, currency in json.loads(base.whole("groups")):
+            self._group((frozenset(codes), currency))
         self.categories: Mapping[str, int] = {
             code: number for number, code in enumerate(json.loads(base.whole("categories")))
         }
@@ -73,7 +74,7 @@ class Engine:
         if query.total and total is None:
             total = counting.total(asking)
         return SearchPage(
-            hits=[self._hit(asking, row, order) for order, _, row in shown],
+            hits=self._hits(asking, shown),
             next_key=place.key(*shown[-1][:2]) if len(found) > query.limit else None,
             facets=facets,
             total=total if query.total else None,
@@ -83,30 +84,38 @@ class Engine:
     def _count(self, query: SearchQuery, now: Instant) -> int:
         return counting.total(Asking(self, query, now, Place.read(None, now, None)))
 
-    def _hit(self, asking: Asking, row: int, order: float) -> Hit:
-        card = self.card(row)
-        distance = None if asking.circle is None else float(asking.exact(np.array([row]))[0])
-        place = asking.place
-        personal = 0
-        if place.affinity is not None:
-            personal = place.affinity.part(self.groups[int(self.columns.group[row])][0], card.id)
-        born = int(self.columns.born[row])
-        parts = ranking.parts(distance, card.rating_centi, card.sales, born, place.as_of_day, personal)
-        return Hit(
-            card=card,
-            distance_m=None if distance is None else round(distance),
-            open_now=self.openings.is_open(int(self.columns.calendar[row]), asking.now),
-            reason=ranking.reason(parts, placed=distance is not None),
-            order=order,
-        )
+    def _hits(self, asking: Asking, found: list[tuple[float, str, int]]) -> list[Hit]:
+        """`found` are the order, the id and the row of each."""
+        columns, place = self.columns, asking.place
+        rows = [row for _, _, row in found]
+        shown = np.array(rows, np.int64)
+        distances = [None] * len(rows) if asking.circle is None else asking.exact(shown).tolist()
+        are_open = self.openings.are_open(columns.calendar.take(shown), asking.now).tolist()
+        born = columns.born.take(shown).tolist()
+        hits = []
+        for number, (row, distance) in enumerate(zip(rows, distances, strict=True)):
+            card, personal = self.card(row), 0
+            if place.affinity is not None:
+                personal = place.affinity.part(self.groups[int(columns.group[row])][0], card.id)
+            of = (distance, card.rating_centi, card.sales, born[number], place.as_of_day, personal)
+            reason = ranking.reason(ranking.parts(*of), placed=distance is not None)
+            rounded = None if distance is None else round(distance)
+            hits.append(Hit(card, rounded, are_open[number], reason, found[number][0]))
+        return hits
 
     def groups_with(self, category: str) -> Flags:
-        return np.array([category in categories for categories, _ in self.groups], np.bool_)
+        """Which groups have a category."""
+        found = np.zeros(len(self.groups), np.bool_)
+        found[self.groups_of.get(category, [])] = True
+        return found
 
     def best_of_groups(self, affinity: Mapping[str, int]) -> Array:
         """Of each group the best value of its categories, as float32."""
-        best = [max((affinity.get(code, 0) for code in categories), default=0) for categories, _ in self.groups]
-        return np.array(best, np.float32)
+        best = np.zeros(len(self.groups), np.float32)
+        for category, value in affinity.items():
+            of = self.groups_of.get(category, [])
+            best[of] = np.maximum(best[of], np.float32(value))
+        return best
 
     # Rows
 
@@ -233,6 +242,8 @@ class Engine:
         if found is None:
             found = self._group_numbers[group] = len(self.groups)
             self.groups.append(group)
+            for category in group[0]:
+                self.groups_of.setdefault(category, []).append(found)
         return found
 
     # What it costs

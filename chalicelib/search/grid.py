@@ -50,15 +50,9 @@ def unturned(relative: int, by: int) -> int:
     return lng - TURN if lng > HALF_TURN else lng
 
 
-@dataclass(frozen=True)
-class Run:
-    """Neighbouring cells of one row of the grid, [begin, end); those from `inner` to `inner_end` lie in the circle
-    with all their points."""
-
-    begin: int
-    end: int
-    inner: int
-    inner_end: int
+Run = tuple[int, int, int, int]
+"""(begin, inner, inner_end, end): neighbouring cells of one row of the grid, [begin, end); those from `inner` up to
+`inner_end` lie in the circle with all their points."""
 
 
 @dataclass(frozen=True)
@@ -167,32 +161,35 @@ class Grid:
         """The cells that may hold a point of the circle, from south to north."""
         angle = circle.angle / RADIANS
         first, last = self.row(circle.lat - angle - 1), self.row(circle.lat + angle + 1)
+        columns, cell_lng = self.columns, self.cell_lng
         if not circle.planar:
-            return [Run(row * self.columns, (row + 1) * self.columns, 0, 0) for row in range(first, last + 1)]
+            return [
+                (row * columns, row * columns, row * columns, (row + 1) * columns) for row in range(first, last + 1)
+            ]
         outer = angle * (1 + circle.spread) + 1
         inner = max((circle.radius_m - circle.error_m) / METRES - 1, 0)
-        return [self._run(row, circle, outer, inner) for row in range(first, last + 1)]
-
-    def _run(self, row: int, circle: Circle, outer: float, inner: float) -> Run:
-        low = self.south + row * self.cell_lat - circle.lat
-        high = low + self.cell_lat
-        inside = 0 < row < self.rows - 1
-        if row == 0:
-            low = min(low, -outer)
-        if row == self.rows - 1:
-            high = max(high, outer)
-        low, high = max(low, -outer), min(high, outer)
-        one, other = (math.cos((circle.lat + end / 2) * RADIANS) for end in (low, high))
-        nearest = 0.0 if low < 0 < high else min(abs(low), abs(high))
-        width = math.sqrt(max(outer * outer - nearest * nearest, 0)) / min(one, other) + 1
-        start = row * self.columns
-        begin, end = start + self.column(circle.lng - width), start + self.column(circle.lng + width) + 1
-        farthest = max(abs(low), abs(high))
-        if not inside or farthest >= inner:
-            return Run(begin, end, begin, begin)
-        widest = 1.0 if (circle.lat + low / 2) * (circle.lat + high / 2) < 0 else max(one, other)
-        width = math.sqrt(inner * inner - farthest * farthest) / widest - 1
-        # The outermost cells hold what lies outside the box, so they are never inner ones.
-        left = max(math.ceil((circle.lng - width - self.west) / self.cell_lng), 1)
-        right = min(math.floor((circle.lng + width - self.west) / self.cell_lng), self.columns - 1)
-        return Run(begin, end, start + left, start + right) if left < right else Run(begin, end, begin, begin)
+        # The cosine of the latitude in the middle between the origin and a point of the circle, at least and at most.
+        least = math.cos((abs(circle.lat) + outer / 2) * RADIANS)
+        most = math.cos(max(abs(circle.lat) - outer / 2, 0) * RADIANS)
+        x = circle.lng - self.west
+        found: list[Run] = []
+        for row in range(first, last + 1):
+            low = self.south + row * self.cell_lat - circle.lat
+            high = low + self.cell_lat
+            start = row * columns
+            # What lies outside the box is in the outermost rows and columns: they reach as far as need be.
+            outermost = (row == 0 and low > 0) or (row == self.rows - 1 and high < 0)
+            nearest = 0.0 if outermost else max(low, -high, 0.0)
+            width = math.sqrt(max(outer * outer - nearest * nearest, 0.0)) / least + 1
+            begin = start + min(max(int((x - width) // cell_lng), 0), columns - 1)
+            end = start + min(max(int((x + width) // cell_lng), 0), columns - 1) + 1
+            farthest = max(-low, high)
+            left, right = begin, begin
+            if farthest < inner and 0 < row < self.rows - 1:
+                width = math.sqrt(inner * inner - farthest * farthest) / most - 1
+                left = start + max(math.ceil((x - width) / cell_lng), 1)
+                right = start + min(math.floor((x + width) / cell_lng), columns - 1)
+                if left >= right:
+                    left, right = begin, begin
+            found.append((begin, left, right, end))
+        return found

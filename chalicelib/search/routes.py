@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date
 
 from chalicelib.catalog import service as catalog
@@ -30,12 +29,10 @@ router = Router("search")
 def search(call: Call) -> Answer:
     asked: SearchIn = call.query
     # A cursor goes with its filters and order; how much a page holds, and what else is counted, may change under way.
-    filters = asked.model_dump_json(exclude={"cursor", "limit", "include", "personalised"})
+    filters = asked.model_dump_json(exclude={"cursor", "limit", "include"})
     scope = f"search#{filters}"
     query = _query(asked, cursor.open_cursor(scope, asked.cursor))
-    if asked.personalised and call.account_id:
-        query = replace(query, affinity=_affinity(call))
-    page = service.search(call.ctx, query)
+    page = service.search(call.ctx, query, _affinity(call) if asked.personalised and call.account_id else None)
     facets = None
     if page.facets is not None:
         currency = service.currency(call.ctx, query)

@@ -9,7 +9,7 @@ from chalicelib.kernel.errors import Conflict
 from chalicelib.kernel.instant import Instant, local_midnight
 from chalicelib.runtime.dynamo import IntegerAttribute, PackedAttribute, Row, query_all, table_name
 from chalicelib.runtime.transaction import Transaction
-from chalicelib.search.model import Note
+from chalicelib.search.news import Note
 from chalicelib.search.pointers import Pointer
 
 _KEEP_DAYS = 3

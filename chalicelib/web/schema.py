@@ -31,7 +31,7 @@ class Query(BaseModel):
 
 class PageQuery(Query):
     limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT)
-    cursor: str | None = Field(None, max_length=1500)
+    cursor: str | None = Field(None, max_length=1000)
 
 
 class Output(BaseModel):

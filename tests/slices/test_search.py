@@ -78,7 +78,7 @@ def test_the_three_datums_name_the_same_place() -> None:
     home = build.stored_city(centre=Point(31.2323, 121.4692), radius_m=3_000)
     shop = build.stored_page(city=home.code).shop
     gcj02 = geo.to_gcj02(shop.position)
-    bd09 = geo._bd09_of(gcj02)
+    bd09 = geo.to_bd09(gcj02)
     for datum, point in (("wgs84", shop.position), ("gcj02", gcj02), ("bd09", bd09)):
         reply = Client().get(f"/v1/search?city={home.code}&lat={point.lat}&lng={point.lng}&datum={datum}")
         assert reply.json["items"][0]["distance_m"] <= 1
