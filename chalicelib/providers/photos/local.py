@@ -48,7 +48,7 @@ class LocalPhotos:
         return PhotoPlace(settings().public_url + UPLOADS_PATH, fields, expires_at)
 
     def receive(self, fields: Mapping[str, str], content: bytes, now: Instant) -> None:
-        """Takes a form. Raises PlaceRefused, with the status and the word that S3 has for the case."""
+        """Takes a form. Raises PlaceRefused, with the status that S3 has for the case; S3 itself takes a second"""
         policy = fields.get("policy", "")
         if not hmac.compare_digest(self._signature(policy).encode(), fields.get("signature", "").encode()):
             raise PlaceRefused(403, "SignatureDoesNotMatch")
@@ -63,7 +63,7 @@ class LocalPhotos:
         if len(content) > terms["most"]:
             raise PlaceRefused(400, "EntityTooLarge")
         if not self._files.put_new(f"uploads/{image}.{content_type.partition('/')[2]}", content):
-            raise PlaceRefused(412, "PreconditionFailed: there is a photo already")
+            raise PlaceRefused(409, "there is a photo already")
 
     def _signature(self, policy: str) -> str:
         """By the cursors' key, apart from every cursor by its first word."""
