@@ -9,7 +9,7 @@ from chalicelib.catalog import service as catalog
 from chalicelib.catalog.rating import Rating
 from chalicelib.identity import service as identity
 from chalicelib.kernel import ids
-from chalicelib.kernel.errors import IdempotencyKeyReused, NotFound, Problem
+from chalicelib.kernel.errors import IdempotencyKeyReused, NotFound, Problem, Stale
 from chalicelib.kernel.page import Page
 from chalicelib.orders import service as orders
 from chalicelib.orders.model import Order
@@ -20,6 +20,7 @@ from chalicelib.runtime.context import Context
 from chalicelib.runtime.outbox import News
 from chalicelib.runtime.transaction import AlreadyDone, OldItem, Transaction
 from chalicelib.uploads import service as uploads
+from chalicelib.uploads.model import ImageUnknown
 
 _KEY_CHARS = 8
 
@@ -61,7 +62,7 @@ def write(
             return refused
         return None
 
-    _keep_images(ctx, made.images)
+    _keep_images(ctx, made.images, made.id)
     tx = Transaction()
     # First in the transaction, so that a replay is told by it.
     tables.put_new(tx, made, meets)
@@ -83,13 +84,15 @@ def _refuse_other(review_id: str, stored: str, mark: str, key: str) -> None:
     raise AlreadyReviewed(review_id=review_id)
 
 
-def _keep_images(ctx: Context, images: Sequence[str]) -> None:
-    """Makes uploads photos of a review. Raises ImageUnknown and ImageRefused."""
+def _keep_images(ctx: Context, images: Sequence[str], own_id: str = "") -> None:
+    """Makes uploads photos of a review. One that the review `own_id` has already is left to the transaction, which
+    knows whether that is this very review. Raises ImageUnknown and ImageRefused."""
     # Before anything is kept: one that was taken away from a review must not come back to where it was seen.
-    used = tables.used_images(images) if images else set()
-    if used:
-        raise uploads.unknown(sorted(used))
-    uploads.keep(ctx, images)
+    used = tables.used_images(images) if images else {}
+    others = [image for image in images if used.get(image, own_id) != own_id]
+    if others:
+        raise uploads.unknown(others)
+    uploads.keep(ctx, [image for image in images if image not in used])
 
 
 def _use_images(tx: Transaction, review_id: str, images: Sequence[str]) -> None:
@@ -146,7 +149,12 @@ def edit(ctx: Context, review: Review, wanted: Wanted) -> Review:
     if after != review:
         added = [image for image in after.images if image not in review.images]
         gone = [image for image in review.images if image not in after.images]
-        _keep_images(ctx, added)
+        try:
+            _keep_images(ctx, added)
+        except ImageUnknown:
+            if _known(review.id).version != review.version:
+                raise Stale from None  # the same change, a moment earlier, has taken the image
+            raise
         tx = Transaction()
         save(tx, ctx, review, after)
         _use_images(tx, review.id, added)

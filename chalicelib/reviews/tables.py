@@ -213,9 +213,11 @@ def moments(shop_id: str, after: str | None, limit: int) -> list[tuple[str, str]
     return [(row.sk, f"rev_{tag}{_half(row.sk)}") for row in rows]
 
 
-def used_images(images: Sequence[str]) -> set[str]:
-    """A106 those of some images that a review has had, strongly."""
-    return {row.pk for row in ImageRow.batch_get([(image, _ONE) for image in images], consistent_read=True)}
+def used_images(images: Sequence[str]) -> dict[str, str]:
+    """A106 the reviews that have had some of these images, by image, strongly."""
+    return {
+        row.pk: row.review_id for row in ImageRow.batch_get([(image, _ONE) for image in images], consistent_read=True)
+    }
 
 
 def scores_of(shop_id: str) -> Iterator[Scores]:

@@ -39,7 +39,7 @@ class Settings:
     payments: str = "chalicelib.providers.payments.stripe:StripePayments"
     wechat_login: str = "chalicelib.providers.wechat_login.local:LocalUsers"
     files: str = "chalicelib.providers.files.local:Directory"
-    photos: str = "chalicelib.providers.photos.local:LocalPhotos"
+    photos: str = "chalicelib.providers.files.local_photos:LocalPhotos"
     texts: str = "chalicelib.providers.texts.rules:WordList"
     files_bucket: str = ".linli/files"  # a directory on one machine, the name of a bucket in the cloud
     photos_bucket: str = ".linli/photos"  # likewise

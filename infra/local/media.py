@@ -10,7 +10,7 @@ from pathlib import Path
 from chalicelib.kernel import errors
 from chalicelib.kernel.errors import Problem
 from chalicelib.kernel.instant import Instant
-from chalicelib.providers.photos.local import UPLOADS_PATH, LocalPhotos, PlaceRefused
+from chalicelib.providers.files.local_photos import UPLOADS_PATH, LocalPhotos, PlaceRefused
 from chalicelib.providers.secrets.local import FileSecrets
 from chalicelib.uploads.model import type_of
 from infra.local.answers import Answer, problem, problem_of_status, request_id_of

@@ -174,7 +174,7 @@ def environment_for(place: Place, endpoints: Mapping[str, str], stripe_port: int
         "LINLI_SECRETS": "chalicelib.providers.secrets.local:FileSecrets",
         "LINLI_SMS": "chalicelib.providers.sms.local:Inbox",
         "LINLI_FILES": "chalicelib.providers.files.local:Directory",
-        "LINLI_PHOTOS": "chalicelib.providers.photos.local:LocalPhotos",
+        "LINLI_PHOTOS": "chalicelib.providers.files.local_photos:LocalPhotos",
         # Everybody on this machine shares one address, and people who test take phones in a row: neither is an attack.
         "LINLI_RATE_ADDRESS_MINUTE": "1000000",
         "LINLI_OTP_PER_ADDRESS_HOUR": "100000",

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from chalice import Chalice
 
-from chalicelib.providers.photos.local import LocalPhotos
+from chalicelib.providers.files.local_photos import LocalPhotos
 from chalicelib.providers.secrets.local import FileSecrets
 from chalicelib.runtime.settings import settings
 from infra.local.http import HttpServer

@@ -17,7 +17,7 @@ import boto3
 import pytest
 
 from chalicelib.kernel import ids
-from chalicelib.providers.photos.s3 import S3Photos
+from chalicelib.providers.files.s3_photos import S3Photos
 from chalicelib.providers.ports import PhotoPlace, ProviderUnavailable, Uploaded
 from chalicelib.providers.secrets.local import FileSecrets
 from chalicelib.runtime import clock

@@ -48,7 +48,8 @@ class LocalPhotos:
         return PhotoPlace(settings().public_url + UPLOADS_PATH, fields, expires_at)
 
     def receive(self, fields: Mapping[str, str], content: bytes, now: Instant) -> None:
-        """Takes a form. Raises PlaceRefused, with the status that S3 has for the case; S3 itself takes a second"""
+        """Takes a form. Raises PlaceRefused, with the status that S3 has for the case. S3 itself would take a
+        second photo."""
         policy = fields.get("policy", "")
         if not hmac.compare_digest(self._signature(policy).encode(), fields.get("signature", "").encode()):
             raise PlaceRefused(403, "SignatureDoesNotMatch")
