@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 Resource = dict[str, Any]
@@ -13,8 +14,18 @@ def kept(resource: Resource, *, guarded: bool) -> Resource:
     return {**resource, "DeletionPolicy": policy, "UpdateReplacePolicy": policy}
 
 
-def bucket(logical_id: str, name: Any, *, guarded: bool, old_versions_days: int) -> dict[str, Resource]:
-    """The bucket and its policy, by their logical names."""
+def bucket(
+    logical_id: str,
+    name: Any,
+    *,
+    guarded: bool,
+    old_versions_days: int,
+    passing: str = "",
+    allows: Sequence[Resource] = (),
+    **more: Any,
+) -> dict[str, Resource]:
+    """The bucket and its policy, by their logical names. What begins with `passing` goes after a day, and `more` are
+    further properties of the bucket. `allows` are statements of who may do what without a role of ours."""
     made = {
         "Type": "AWS::S3::Bucket",
         "Properties": {
@@ -37,9 +48,11 @@ def bucket(logical_id: str, name: Any, *, guarded: bool, old_versions_days: int)
                         "Status": "Enabled",
                         "NoncurrentVersionExpiration": {"NoncurrentDays": old_versions_days},
                         "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
-                    }
+                    },
+                    *([_passing(passing)] if passing else []),
                 ]
             },
+            **more,
         },
     }
     everything = [{"Fn::GetAtt": [logical_id, "Arn"]}, {"Fn::Sub": f"${{{logical_id}.Arn}}/*"}]
@@ -47,6 +60,7 @@ def bucket(logical_id: str, name: Any, *, guarded: bool, old_versions_days: int)
     statements = [
         {**deny, "Sid": "NoPlainHttp", "Condition": {"Bool": {"aws:SecureTransport": "false"}}},
         {**deny, "Sid": "NoOldTls", "Condition": {"NumericLessThan": {"s3:TlsVersion": "1.2"}}},
+        *allows,
     ]
     policy = {
         "Type": "AWS::S3::BucketPolicy",
@@ -56,3 +70,14 @@ def bucket(logical_id: str, name: Any, *, guarded: bool, old_versions_days: int)
         },
     }
     return {logical_id: kept(made, guarded=guarded), f"{logical_id}Policy": policy}
+
+
+def _passing(prefix: str) -> dict[str, Any]:
+    """With its old versions: of what nobody used nothing is left."""
+    return {
+        "Id": "passing",
+        "Status": "Enabled",
+        "Prefix": prefix,
+        "ExpirationInDays": 1,
+        "NoncurrentVersionExpiration": {"NoncurrentDays": 1},
+    }

@@ -36,6 +36,7 @@ os.environ.update(
     LINLI_STAGE="test",
     LINLI_SECRETS_FILE=str(_folder / "secrets.json"),
     LINLI_FILES_BUCKET=str(_folder / "files"),
+    LINLI_PHOTOS_BUCKET=str(_folder / "photos"),
     LINLI_SMS="tests.simulation.phones:Phones",
     LINLI_STRIPE_BASE_URL="http://127.0.0.1:9",
     LINLI_DUE_SHARDS="2",  # more find nothing more
