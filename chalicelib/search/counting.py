@@ -7,14 +7,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from chalicelib.search.asking import Asking, Reached
-from chalicelib.search.columns import Array, Flags, Rows
 from chalicelib.search.model import RATING_BANDS_CENTI, Facets, price_bands
+from chalicelib.search.rows import Array, Flags, Rows
 
 
 def total(asking: Asking) -> int:
     if asking.query.tokens is None:
         return 0
-    reached, chosen = asking.passing(asking.reached(asking.circle, by_category=True))
+    reached, chosen = asking.passing(asking.reached(by_category=True))
     return len(reached.rows) if chosen is None else int(np.count_nonzero(chosen))
 
 
@@ -46,7 +46,7 @@ def _within(asking: Asking) -> Rows:
     """What passes everything that has no facet."""
     if asking.query.tokens is None:
         return Rows()
-    reached: Reached = asking.reached(asking.circle, by_category=False)
+    reached: Reached = asking.reached(by_category=False)
     for test in asking.tests():
         fits = test(reached.rows)
         if not fits.all():
