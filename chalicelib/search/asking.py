@@ -114,7 +114,7 @@ class Asking:
         columns, pairs = self.columns, sorted_rows.pairs
         late = np.arange(columns.sorted, columns.count)
         if len(late):
-            late = late[self.engine.groups_with(category).take(columns.group[columns.sorted : columns.count])]
+            late = late[self.engine.groups.having(category).take(columns.group[columns.sorted : columns.count])]
         number = self.engine.categories.get(category)
         if number is None or not pairs:
             return Rows(single=late)
@@ -188,7 +188,7 @@ class Asking:
             bit = engine.kinds.get(query.kind, 0)
             found["kind"] = lambda rows: (rows.of(columns.kinds) & bit) != 0
         if query.category is not None:
-            has = engine.groups_with(query.category)
+            has = engine.groups.having(query.category)
             found["category"] = lambda rows: has.take(rows.of(columns.group))
         if query.open_now:
             found["open_now"] = self.open_now

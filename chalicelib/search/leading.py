@@ -231,7 +231,7 @@ class Leading:
         return keys.astype(np.float32, copy=False)
 
     def _affinities(self, rows: Rows, affinity: ranking.Affinity) -> Array:
-        parts = self.engine.best_of_groups(affinity.categories).take(rows.of(self.columns.group))
+        parts = self.engine.groups.best(affinity.categories).take(rows.of(self.columns.group))
         if affinity.shops:
             prefixes = rows.of(self.columns.prefix)
             maybe = np.zeros(1 << 16, np.bool_)

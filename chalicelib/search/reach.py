@@ -21,50 +21,66 @@ class Spans(NamedTuple):
     outer: Array
 
 
-def cells(grid: Grid, circle: Circle) -> Array:
-    """`grid.runs` as an array of four rows: begin, inner, inner_end and end of each run."""
+def cells(grid: Grid, circle: Circle, *, inner: bool) -> Array:
+    """`grid.runs` as an array of four rows: begin, inner, inner_end and end of each run; of two, begin and end, when
+    the `inner` ones are not asked for."""
     angle = circle.angle / RADIANS
     first, last = grid.row(circle.lat - angle - 1), grid.row(circle.lat + angle + 1)
     rows = np.arange(first, last + 1)
     starts = rows * grid.columns
+    found = np.empty((4 if inner else 2, len(rows)), np.int64)
     if not circle.planar:
-        return np.stack([starts, starts, starts, starts + grid.columns])
+        found[:-1] = starts
+        found[-1] = starts + grid.columns
+        return found
     outer = angle * (1 + circle.spread) + 1
-    inner = max((circle.radius_m - circle.error_m) / METRES - 1, 0)
     least = math.cos((abs(circle.lat) + outer / 2) * RADIANS)
-    most = math.cos(max(abs(circle.lat) - outer / 2, 0) * RADIANS)
-    x, most_column = circle.lng - grid.west, grid.columns - 1
-    low = grid.south + rows * grid.cell_lat - circle.lat
+    x, cell_lng, most_column = circle.lng - grid.west, grid.cell_lng, grid.columns - 1
+    low = (grid.south - circle.lat) + rows * grid.cell_lat
     high = low + grid.cell_lat
     nearest = np.maximum(np.maximum(low, -high), 0.0)
     if first == 0 and low[0] > 0:
         nearest[0] = 0.0
     if last == grid.rows - 1 and high[-1] < 0:
         nearest[-1] = 0.0
-    width = np.sqrt(np.maximum(outer * outer - nearest * nearest, 0.0)) / least + 1
-    found = np.empty((4, len(rows)), np.int64)
-    found[0] = starts + np.clip((x - width) // grid.cell_lng, 0, most_column)
-    found[3] = starts + np.clip((x + width) // grid.cell_lng, 0, most_column) + 1
-    found[1] = found[2] = found[0]
-    farthest = np.maximum(-low, high)
-    width = np.sqrt(np.maximum(inner * inner - farthest * farthest, 0.0)) / most - 1
-    left = np.maximum(np.ceil((x - width) / grid.cell_lng), 1)
-    right = np.minimum(np.floor((x + width) / grid.cell_lng), most_column)
-    within = np.flatnonzero((farthest < inner) & (rows > 0) & (rows < grid.rows - 1) & (left < right))
-    found[1, within] = (starts + left)[within]
-    found[2, within] = (starts + right)[within]
+    width = np.sqrt(np.maximum(outer * outer - nearest * nearest, 0.0))
+    width /= least * cell_lng
+    width += 1 / cell_lng
+    column = x / cell_lng
+    found[0] = np.minimum(np.maximum(column - width, 0), most_column)
+    found[-1] = np.minimum(np.maximum(column + width, 0), most_column)
+    found[-1] += 1
+    found += starts
+    if inner:
+        found[1] = found[2] = found[0]
+        _inner(grid, circle, found[1:3], rows, np.maximum(-low, high))
     return found
+
+
+def _inner(grid: Grid, circle: Circle, found: Array, rows: Array, farthest: Array) -> None:
+    reach = max((circle.radius_m - circle.error_m) / METRES - 1, 0)
+    most = math.cos(max(abs(circle.lat) - (circle.angle / RADIANS * (1 + circle.spread) + 1) / 2, 0) * RADIANS)
+    width = np.sqrt(np.maximum(reach * reach - farthest * farthest, 0.0))
+    width /= most * grid.cell_lng
+    width -= 1 / grid.cell_lng
+    column = (circle.lng - grid.west) / grid.cell_lng
+    left = np.maximum(np.ceil(column - width), 1)
+    right = np.minimum(np.floor(column + width), grid.columns - 1)
+    within = np.flatnonzero((farthest < reach) & (rows > 0) & (rows < grid.rows - 1) & (left < right))
+    starts = rows[within] * grid.columns
+    found[0, within] = starts + left[within]
+    found[1, within] = starts + right[within]
 
 
 def spans(grid: Grid, circle: Circle, starts: Array) -> Spans:
     """`starts` are the rows at which cells begin."""
-    bounds = starts.take(cells(grid, circle)).astype(np.int64)
+    bounds = starts.take(cells(grid, circle, inner=True)).astype(np.int64)
     return Spans(filled(bounds[1:3].T), filled(bounds.T.reshape(-1, 2)))
 
 
 def all_spans(grid: Grid, circle: Circle, starts: Array) -> Array:
     """The stretches that may be in the circle."""
-    return filled(starts.take(cells(grid, circle)[::3]).astype(np.int64).T)
+    return filled(starts.take(cells(grid, circle, inner=False)).astype(np.int64).T)
 
 
 def in_plane(lat: Array, lng: Array, circle: Circle) -> Array:

@@ -98,6 +98,12 @@ def _card(fields: list[str]) -> Card:
 
 
 def _text(field: str) -> Text:
+    if field and _ESCAPE not in field:
+        first, one, *others = field.split(_PART)
+        if len(others) == 1:
+            return {first: one}
+        if len(others) == 3:
+            return {first: one, others[0]: others[1]}
     parts = _parts(field)
     return dict(zip(parts[::2], parts[1::2], strict=True))
 
