@@ -1,4 +1,4 @@
-"""What is searched of a city's shops, as numpy columns, and sets of their rows.
+"""What is searched of a city's shops, as numpy columns.
 
 Rows [0, `sorted`) stand by cell of the grid and then by id, as in the base file. Behind them is the tail: shops that
 came or moved since. A row whose `kinds` is 0 is gone.
@@ -6,8 +6,6 @@ came or moved since. A row whose `kinds` is 0 is gone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +15,7 @@ from chalicelib.kernel import ids
 from chalicelib.search import ranking
 from chalicelib.search.base import Base
 from chalicelib.search.lists import SEGMENT, SEGMENT_BITS
+from chalicelib.search.rows import Rows
 
 PREFIX_LETTERS = 6
 _SPARE_ROWS = 1_024
@@ -54,63 +53,6 @@ def narrowest(numbers: Array, least_bytes: int) -> Array:
     most = int(numbers.max(initial=0))
     size = next(size for size in (1, 2, 4, 8) if size >= least_bytes and most < 1 << 8 * size)
     return numbers.astype(f"u{size}")
-
-
-@dataclass(frozen=True)
-class Rows:
-    """A set of rows, each once: stretches [begin, end) of neighbours, and then single ones."""
-
-    stretches: tuple[tuple[int, int], ...] = ()
-    single: Array | None = None
-
-    @classmethod
-    def of_stretches(cls, stretches: Iterable[tuple[int, int]]) -> Rows:
-        """Stretches in order; those that touch are joined."""
-        joined: list[tuple[int, int]] = []
-        for begin, end in stretches:
-            if begin < end:
-                if joined and joined[-1][1] == begin:
-                    joined[-1] = (joined[-1][0], end)
-                else:
-                    joined.append((begin, end))
-        return cls(tuple(joined))
-
-    def __len__(self) -> int:
-        singles = 0 if self.single is None else len(self.single)
-        return sum(end - begin for begin, end in self.stretches) + singles
-
-    def of(self, column: Array) -> Array:
-        """The values of a column in these rows. May be a view of the column: not to be written."""
-        parts = [column[begin:end] for begin, end in self.stretches]
-        if self.single is not None:
-            parts.append(column.take(self.single))
-        if len(parts) == 1:
-            return parts[0]
-        return np.concatenate(parts) if parts else column[:0]
-
-    def at(self, positions: Array) -> Array:
-        """The row numbers at these positions of the set."""
-        if not self.stretches:
-            return positions[:0] if self.single is None else self.single.take(positions)
-        begins = np.array([begin for begin, _ in self.stretches])
-        sizes = np.array([end - begin for begin, end in self.stretches])
-        offsets = np.cumsum(sizes) - sizes
-        which = np.searchsorted(offsets, positions, side="right") - 1
-        rows: Array = begins[which] + (positions - offsets[which])
-        if self.single is not None:
-            whole = int(sizes.sum())
-            late = positions >= whole
-            rows[late] = self.single[positions[late] - whole]
-        return rows
-
-    def numbers(self) -> Array:
-        return self.at(np.arange(len(self))) if self.stretches or self.single is None else self.single
-
-    def within(self, rows: Array) -> Array:
-        """The positions in `rows`, ascending row numbers, of those that are in a stretch of this set."""
-        bounds = rows.searchsorted(np.array(self.stretches, np.int64).reshape(-1)).reshape(-1, 2).tolist()
-        parts = [np.arange(begin, end) for begin, end in bounds if begin < end]
-        return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
 
 class Columns:

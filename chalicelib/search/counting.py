@@ -7,14 +7,17 @@ from collections.abc import Mapping
 import numpy as np
 
 from chalicelib.search.asking import Asking, Reached
-from chalicelib.search.columns import Array, Flags, Rows
 from chalicelib.search.model import RATING_BANDS_CENTI, Facets, price_bands
+from chalicelib.search.rows import Array, Flags, Rows
+
+# Of each bit of `kinds`, the values that have it.
+_BITS = (np.arange(256) >> np.arange(8)[:, None]) & 1
 
 
 def total(asking: Asking) -> int:
     if asking.query.tokens is None:
         return 0
-    reached, chosen = asking.passing(asking.reached(asking.circle, by_category=True))
+    reached, chosen = asking.passing(asking.reached(by_category=True))
     return len(reached.rows) if chosen is None else int(np.count_nonzero(chosen))
 
 
@@ -46,7 +49,7 @@ def _within(asking: Asking) -> Rows:
     """What passes everything that has no facet."""
     if asking.query.tokens is None:
         return Rows()
-    reached: Reached = asking.reached(asking.circle, by_category=False)
+    reached: Reached = asking.reached(by_category=False)
     for test in asking.tests():
         fits = test(reached.rows)
         if not fits.all():
@@ -59,27 +62,29 @@ def _some(column: Array, left: Flags | None) -> Array:
 
 
 def _categories(asking: Asking, rows: Rows, left: Flags | None) -> Mapping[str, int]:
-    counts = np.bincount(_some(rows.of(asking.columns.group), left), minlength=len(asking.engine.groups))
-    found = {category: int(counts[groups].sum()) for category, groups in asking.engine.groups_of.items()}
-    return {category: count for category, count in found.items() if count}
+    groups = asking.engine.groups
+    counts = np.bincount(_some(rows.of(asking.columns.group), left), minlength=len(groups.all))
+    codes, of_group, category = groups.memberships
+    # Sums of floats, and exact: there are no 2⁵³ shops.
+    found = np.bincount(category, counts[of_group], minlength=len(codes)).astype(np.int64).tolist()
+    return {code: count for code, count in zip(codes, found, strict=True) if count}
 
 
 def _kinds(asking: Asking, rows: Rows, left: Flags | None) -> Mapping[str, int]:
     counts = np.bincount(_some(rows.of(asking.columns.kinds), left), minlength=256)
-    present = np.flatnonzero(counts)
-    found = {kind: int(counts[present[present & bit != 0]].sum()) for kind, bit in asking.engine.kinds.items()}
-    return {kind: count for kind, count in found.items() if count}
+    found = zip(asking.engine.kinds, (_BITS @ counts).tolist(), strict=False)
+    return {kind: count for kind, count in found if count}
 
 
 def _prices(asking: Asking, rows: Rows, left: Flags | None) -> Mapping[int, int]:
     """Bands are those of each shop's own currency."""
     prices = _some(rows.of(asking.columns.price), left)
-    currencies = sorted({currency for _, currency in asking.engine.groups})
+    currencies = asking.engine.groups.currencies
     found: dict[int, int] = {}
     for currency in currencies:
         own = prices
         if len(currencies) > 1:
-            of_currency = np.array([other == currency for _, other in asking.engine.groups])
+            of_currency = np.array([other == currency for _, other in asking.engine.groups.all])
             own = prices[of_currency.take(_some(rows.of(asking.columns.group), left))]
         above = 0
         for low in reversed(price_bands(currency)):

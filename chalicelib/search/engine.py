@@ -14,24 +14,23 @@ from typing import Any
 import numpy as np
 
 from chalicelib.kernel.instant import DAY_MS, Instant
-from chalicelib.search import counting, ranking, records, words
+from chalicelib.search import counting, leading, ranking, records, words
 from chalicelib.search.asking import Asking
 from chalicelib.search.base import Base
-from chalicelib.search.columns import Array, Columns, Flags, prefix_of
+from chalicelib.search.columns import Columns, prefix_of
 from chalicelib.search.grid import turned
+from chalicelib.search.groups import Groups
 from chalicelib.search.model import Card, Entry, Hit, Note, SearchPage, SearchQuery, micro, relaxed
 from chalicelib.search.noted import Notes
 from chalicelib.search.openings import Openings
 from chalicelib.search.postings import Names, Postings
 from chalicelib.search.ranking import Place
 from chalicelib.search.readings import Readings
+from chalicelib.search.rows import Array
 from chalicelib.search.words import Token
 
 _CARDS = 4_096  # as they are shown
 _TAIL_WORDS = 64
-
-Group = tuple[frozenset[str], str]
-"""The categories of a shop and the currency of its prices."""
 
 
 class Engine:
@@ -46,11 +45,7 @@ class Engine:
         self.notes = Notes(base)
         self.postings = Postings.of(base.named("postings."), Readings.load(base.whole("readings")))
         self.names = Names(base.array("names.starts"), base.array("names"))
-        self.groups: list[Group] = []
-        self.groups_of: dict[str, list[int]] = {}
-        self._group_numbers: dict[Group, int] = {}
-        for codes, currency in json.loads(base.whole("groups")):
-            self._group((frozenset(codes), currency))
+        self.groups = Groups((frozenset(codes), currency) for codes, currency in json.loads(base.whole("groups")))
         self.categories: Mapping[str, int] = {
             code: number for number, code in enumerate(json.loads(base.whole("categories")))
         }
@@ -68,54 +63,37 @@ class Engine:
         place = Place.read(query.after, now, query.affinity)
         self.columns.age(now.ms // DAY_MS)
         asking = Asking(self, query, now, place)
-        found = asking.first(query.limit + 1)
-        shown = found[: query.limit]
+        found = leading.first(asking, query.limit + 1)
+        hits = self._hits(asking, found[: query.limit])
         facets, total = counting.facets(asking) if query.facets else (None, None)
         if query.total and total is None:
             total = counting.total(asking)
         return SearchPage(
-            hits=self._hits(asking, shown),
-            next_key=place.key(*shown[-1][:2]) if len(found) > query.limit else None,
+            hits=hits,
+            next_key=place.key(hits[-1].order, hits[-1].card.id) if len(found) > query.limit else None,
             facets=facets,
             total=total if query.total else None,
-            relax=() if shown or query.after is not None else relaxed(query, lambda other: self._count(other, now)),
+            relax=() if hits or query.after is not None else relaxed(query, lambda other: self._count(other, now)),
         )
 
     def _count(self, query: SearchQuery, now: Instant) -> int:
         return counting.total(Asking(self, query, now, Place.read(None, now, None)))
 
-    def _hits(self, asking: Asking, found: list[tuple[float, str, int]]) -> list[Hit]:
-        """`found` are the order, the id and the row of each."""
-        columns, place = self.columns, asking.place
-        rows = [row for _, _, row in found]
-        shown = np.array(rows, np.int64)
-        distances = [None] * len(rows) if asking.circle is None else asking.exact(shown).tolist()
+    def _hits(self, asking: Asking, found: leading.First) -> list[Hit]:
+        columns, place, placed = self.columns, asking.place, asking.circle is not None
+        shown = np.array([row for _, row in found], np.int64)
+        distances = asking.exact(shown).tolist() if placed else [None] * len(found)
         are_open = self.openings.are_open(columns.calendar.take(shown), asking.now).tolist()
         born = columns.born.take(shown).tolist()
         hits = []
-        for number, (row, distance) in enumerate(zip(rows, distances, strict=True)):
+        for (order, row), distance, is_open, day in zip(found, distances, are_open, born, strict=True):
             card, personal = self.card(row), 0
             if place.affinity is not None:
-                personal = place.affinity.part(self.groups[int(columns.group[row])][0], card.id)
-            of = (distance, card.rating_centi, card.sales, born[number], place.as_of_day, personal)
-            reason = ranking.reason(ranking.parts(*of), placed=distance is not None)
+                personal = place.affinity.part(self.groups.all[int(columns.group[row])][0], card.id)
+            parts = ranking.parts(distance, card.rating_centi, card.sales, day, place.as_of_day, personal)
             rounded = None if distance is None else round(distance)
-            hits.append(Hit(card, rounded, are_open[number], reason, found[number][0]))
+            hits.append(Hit(card, rounded, is_open, ranking.reason(parts, placed=placed), order))
         return hits
-
-    def groups_with(self, category: str) -> Flags:
-        """Which groups have a category."""
-        found = np.zeros(len(self.groups), np.bool_)
-        found[self.groups_of.get(category, [])] = True
-        return found
-
-    def best_of_groups(self, affinity: Mapping[str, int]) -> Array:
-        """Of each group the best value of its categories, as float32."""
-        best = np.zeros(len(self.groups), np.float32)
-        for category, value in affinity.items():
-            of = self.groups_of.get(category, [])
-            best[of] = np.maximum(best[of], np.float32(value))
-        return best
 
     # Rows
 
@@ -214,7 +192,7 @@ class Engine:
         lat, lng = micro(entry.card.position)
         if (columns.lat[row], columns.lng[row]) != (lat, turned(lng, self.grid.centre_lng)):
             return False
-        if self.groups[int(columns.group[row])][0] != entry.categories:
+        if self.groups.all[int(columns.group[row])][0] != entry.categories:
             return False
         if row >= columns.sorted:
             return self._changed[row].names == entry.names
@@ -233,18 +211,9 @@ class Engine:
             "sales": card.sales,
             "born": entry.born_day,
             "kinds": sum(self.kinds[kind] for kind in entry.kinds),
-            "group": self._group((entry.categories, card.price_from.currency)),
+            "group": self.groups.number((entry.categories, card.price_from.currency)),
             "calendar": self.openings.number(entry.calendar),
         }
-
-    def _group(self, group: Group) -> int:
-        found = self._group_numbers.get(group)
-        if found is None:
-            found = self._group_numbers[group] = len(self.groups)
-            self.groups.append(group)
-            for category in group[0]:
-                self.groups_of.setdefault(category, []).append(found)
-        return found
 
     # What it costs
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 from chalicelib.kernel.geo import EARTH_RADIUS_M, Point
 
@@ -55,64 +54,41 @@ Run = tuple[int, int, int, int]
 `inner_end` lie in the circle with all their points."""
 
 
-@dataclass(frozen=True)
 class Circle:
     """A circle around (lat, lng), in millionths of a degree, the longitude counted from the city's centre.
 
     `planar` says whether the plane may be asked; near a pole, and where the circle leaves the half turn on either side
-    of the centre, it may not.
+    of the centre, it may not. `slope` is by how much the cosine of the middle latitude changes with a millionth of a
+    degree of the other point. Where the circle is planar
+
+    `half_width` is half the greatest difference in longitude, in radians, to any point in it, on the sphere or in the
+    plane;
+    `spread` is by how much δ and p differ at most, as a part of either, for what is in the circle by one of them;
+    `error_m` is by how much the distance in the plane, worked out in float32 as `reach` does, differs at most from
+    that on the sphere, for a point that is in the circle by either: `spread`; the origin is rounded; cos m is taken as
+    cos φ − u·sin φ, wrong by cos φ·u²/2 + |sin φ|·u³/6 at most; and float32: differences of whole numbers are rounded
+    once, cos m (it does not fall below half of cos φ, so that nothing cancels) is wrong by 7 roundings, the longitude's
+    part by 9, the sum of squares by 20, its root by 11.
     """
 
-    lat: float
-    lng: float
-    radius_m: float
+    __slots__ = ("angle", "cos", "error_m", "half_width", "lat", "lng", "planar", "radius_m", "slope", "spread")
 
-    @cached_property
-    def angle(self) -> float:
-        return (self.radius_m + _ROUNDED_M + _SLACK_M) / EARTH_RADIUS_M
-
-    @cached_property
-    def cos(self) -> float:
-        return math.cos(round(self.lat) * RADIANS)
-
-    @cached_property
-    def slope(self) -> float:
-        """By how much the cosine of the middle latitude changes with a millionth of a degree of the other point."""
-        return -math.sin(round(self.lat) * RADIANS) * RADIANS / 2
-
-    @cached_property
-    def half_width(self) -> float:
-        """Half the greatest difference in longitude, in radians, to any point in the circle, measured on the sphere
-        or in the plane."""
-        angle = self.angle
-        narrow = self.cos - abs(self.slope) * angle * 1.1 / RADIANS
-        if narrow < self.cos / 2 or math.sin(angle) >= self.cos:
-            return math.inf
-        return max(math.asin(math.sin(angle) / self.cos), 1.1 * angle / narrow) / 2
-
-    @cached_property
-    def planar(self) -> bool:
-        return self.half_width < 0.25 and abs(self.lng) * RADIANS + 2 * self.half_width < math.pi
-
-    @cached_property
-    def spread(self) -> float:
-        """By how much δ and p differ at most, as a part of either, for what is in the circle by one of them."""
-        u, w = self.angle * 0.55, self.half_width
-        return max(1 / math.sqrt(1 - u * u / 3 - w * w), math.asin(u) / u) - 1
-
-    @cached_property
-    def error_m(self) -> float:
-        """By how much the distance in the plane, worked out in float32 as `engine` does, differs at most from that on
-        the sphere, for a point that is in the circle by either.
-
-        `spread`; the origin is rounded; cos m is taken as cos φ − u·sin φ, wrong by cos φ·u²/2 + |sin φ|·u³/6 at most;
-        and float32: differences of whole numbers are rounded once, cos m (it does not fall below half of cos φ, so that
-        nothing cancels) is wrong by 7 roundings, the longitude's part by 9, the sum of squares by 20, its root by 11.
-        """
-        u = self.angle * 0.55
-        bent = 2 * self.half_width * (self.cos * u * u / 2 + u**3 / 6)
-        relative = self.spread + _FLOAT32
-        return EARTH_RADIUS_M * (1.05 * self.angle * relative + bent) + _ROUNDED_M + _SLACK_M
+    def __init__(self, lat: float, lng: float, radius_m: float) -> None:
+        self.lat, self.lng, self.radius_m = lat, lng, radius_m
+        self.angle = angle = (radius_m + _ROUNDED_M + _SLACK_M) / EARTH_RADIUS_M
+        self.cos = cos = math.cos(round(lat) * RADIANS)
+        self.slope = -math.sin(round(lat) * RADIANS) * RADIANS / 2
+        self.half_width = self.spread = self.error_m = math.inf
+        narrow = cos - abs(self.slope) * angle * 1.1 / RADIANS
+        if narrow >= cos / 2 and math.sin(angle) < cos:
+            self.half_width = max(math.asin(math.sin(angle) / cos), 1.1 * angle / narrow) / 2
+        self.planar = self.half_width < 0.25 and abs(lng) * RADIANS + 2 * self.half_width < math.pi
+        if self.planar:
+            u, w = angle * 0.55, self.half_width
+            self.spread = max(1 / math.sqrt(1 - u * u / 3 - w * w), math.asin(u) / u) - 1
+            bent = 2 * w * (cos * u * u / 2 + u**3 / 6)
+            relative = self.spread + _FLOAT32
+            self.error_m = EARTH_RADIUS_M * (1.05 * angle * relative + bent) + _ROUNDED_M + _SLACK_M
 
 
 @dataclass(frozen=True)

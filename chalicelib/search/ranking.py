@@ -104,9 +104,12 @@ def score(of: Mapping[str, int]) -> int:
 
 def reason(of: Mapping[str, int], *, placed: bool) -> str | None:
     """One of WEIGHTS, or None for an ordinary shop. Nearness is no reason where the search has no position."""
-    lifts = {name: WEIGHTS[name] * (value - ORDINARY[name]) for name, value in of.items() if placed or name != "near"}
-    best = max(lifts, key=lambda name: lifts[name])
-    return best if lifts[best] > 0 else None
+    best, most = None, 0
+    for name, value in of.items():
+        lift = WEIGHTS[name] * (value - ORDINARY[name])
+        if lift > most and (placed or name != "near"):
+            best, most = name, lift
+    return best
 
 
 @dataclass(frozen=True)

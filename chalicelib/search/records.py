@@ -78,21 +78,32 @@ def _fields(record: bytes) -> list[str]:
 
 
 def _card(fields: list[str]) -> Card:
+    letters, category, rating, ratings, price, currency, sales, lat, lng, cover, name, address = fields[:12]
+    if _ESCAPE in category:
+        category = _unescaped(category)
+    if _ESCAPE in cover:
+        cover = _unescaped(cover)
     return Card(
-        id=PREFIX + fields[0],
-        name=_text(fields[10]),
-        category=_unescaped(fields[1]),
-        rating_centi=int(fields[2]),
-        rating_count=int(fields[3]),
-        price_from=Money(int(fields[4]), fields[5]),
-        sales=int(fields[6]),
-        address=_text(fields[11]),
-        position=of_micro(int(fields[7]), int(fields[8])),
-        cover_url=_unescaped(fields[9]) or None,
+        PREFIX + letters,
+        _text(name),
+        category,
+        int(rating),
+        int(ratings),
+        Money(int(price), currency),
+        int(sales),
+        _text(address),
+        of_micro(int(lat), int(lng)),
+        cover or None,
     )
 
 
 def _text(field: str) -> Text:
+    if field and _ESCAPE not in field:
+        first, one, *others = field.split(_PART)
+        if len(others) == 1:
+            return {first: one}
+        if len(others) == 3:
+            return {first: one, others[0]: others[1]}
     parts = _parts(field)
     return dict(zip(parts[::2], parts[1::2], strict=True))
 
