@@ -252,7 +252,10 @@ class Lists:
     @cached_property
     def every_term(self) -> Array:
         """The terms of all segments, ascending and each once: made when they are first asked for."""
-        return np.unique(np.concatenate([self.single_terms, self.many_terms, self.near_terms, self.dense_terms]))
+        every: Array = np.unique(
+            np.concatenate([self.single_terms, self.many_terms, self.near_terms, self.dense_terms])
+        )
+        return every
 
     def paired(self, firsts: Array, seconds: Flags) -> Array:
         """Of all terms those that begin with one of the characters and end with one that `seconds` takes, ascending."""
