@@ -23,7 +23,7 @@ from chalicelib.search.grid import MICRO, Circle, unturned
 from chalicelib.search.model import SearchQuery
 from chalicelib.search.postings import Found
 from chalicelib.search.ranking import Place
-from chalicelib.search.rows import Array, Flags, Rows
+from chalicelib.search.rows import Array, Flags, Rows, filled
 
 if TYPE_CHECKING:
     from chalicelib.search.engine import Engine
@@ -68,10 +68,10 @@ class Asking:
         other categories may be left out."""
         columns, circle = self.columns, self.circle
         if self.query.tokens or (by_category and self.query.category is not None):
-            near = self.near(circle)
+            near = self._near_whole
             return near if circle is None else near.only(self._inside(near.rows, circle))
         if circle is None:
-            return Reached(Rows(np.array([[0, columns.count]][: columns.count])))
+            return Reached(Rows(filled(np.array([[0, columns.count]]))))
         spans = reach.spans(self.engine.grid, circle, columns.cells)
         edge = Rows(self._with_tail(spans.outer))
         inside = edge.at(np.flatnonzero(self._inside(edge, circle)))
@@ -79,9 +79,21 @@ class Asking:
 
     def near(self, circle: Circle | None) -> Reached:
         """The same by category, with some rows around the circle."""
+        return self._near_whole if circle is self.circle else self._near(circle)
+
+    @cached_property
+    def _near_whole(self) -> Reached:
+        near, query = self._near(self.circle), self.query
+        if near.found is None or near.found.is_exact or not (query.facets or query.total):
+            return near
+        # Asked for twice: names are read once.
+        return self.verified(near if self.circle is None else near.only(self._inside(near.rows, self.circle)))
+
+    def _near(self, circle: Circle | None) -> Reached:
         columns = self.columns
+        spans: Array
         if circle is None:
-            spans = np.array([[0, columns.sorted]][: columns.sorted], np.int64).reshape(-1, 2)
+            spans = filled(np.array([[0, columns.sorted]]))
         else:
             spans = reach.all_spans(self.engine.grid, circle, columns.cells)
         if self.query.tokens:
@@ -112,7 +124,7 @@ class Asking:
 
     def _with_category(self, sorted_rows: Rows, category: str) -> Rows:
         columns, pairs = self.columns, sorted_rows.pairs
-        late = np.arange(columns.sorted, columns.count)
+        late: Array = np.arange(columns.sorted, columns.count)
         if len(late):
             late = late[self.engine.groups.having(category).take(columns.group[columns.sorted : columns.count])]
         number = self.engine.categories.get(category)

@@ -235,7 +235,7 @@ def _category_rows(writer: Writer, found: _Found, order: Array) -> None:
     codes = sorted({code for categories, _ in found.groups for code in categories})
     bounds = np.arange(0, found.count + SEGMENT, SEGMENT)
     rows: list[Array] = []
-    starts = [np.zeros(1, np.int64)]
+    starts: list[Array] = [np.zeros(1, np.int64)]
     size = 0
     for code in codes:
         has = np.array([code in categories for categories, _ in found.groups])

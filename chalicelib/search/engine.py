@@ -44,7 +44,7 @@ class Engine:
         self.openings = Openings(base)
         self.notes = Notes(base)
         self.postings = Postings.of(base.named("postings."), Readings.load(base.whole("readings")))
-        self.names = Names(base.array("names.starts"), base.array("names"))
+        self.names = Names(base.array("names.starts"), base.map, base.header.sections["names"].offset)
         self.groups = Groups((frozenset(codes), currency) for codes, currency in json.loads(base.whole("groups")))
         self.categories: Mapping[str, int] = {
             code: number for number, code in enumerate(json.loads(base.whole("categories")))

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from chalicelib.kernel.geo import EARTH_RADIUS_M, Point
 
@@ -49,9 +50,14 @@ def unturned(relative: int, by: int) -> int:
     return lng - TURN if lng > HALF_TURN else lng
 
 
-Run = tuple[int, int, int, int]
-"""(begin, inner, inner_end, end): neighbouring cells of one row of the grid, [begin, end); those from `inner` up to
-`inner_end` lie in the circle with all their points."""
+class Run(NamedTuple):
+    """Neighbouring cells of one row of the grid, from `begin` up to `end`; those from `inner` up to `inner_end` lie in
+    the circle with all their points."""
+
+    begin: int
+    inner: int
+    inner_end: int
+    end: int
 
 
 class Circle:
@@ -140,7 +146,7 @@ class Grid:
         columns, cell_lng = self.columns, self.cell_lng
         if not circle.planar:
             return [
-                (row * columns, row * columns, row * columns, (row + 1) * columns) for row in range(first, last + 1)
+                Run(row * columns, row * columns, row * columns, (row + 1) * columns) for row in range(first, last + 1)
             ]
         outer = angle * (1 + circle.spread) + 1
         inner = max((circle.radius_m - circle.error_m) / METRES - 1, 0)
@@ -167,5 +173,5 @@ class Grid:
                 right = start + min(math.floor((x + width) / cell_lng), columns - 1)
                 if left >= right:
                     left, right = begin, begin
-            found.append((begin, left, right, end))
+            found.append(Run(begin, left, right, end))
         return found

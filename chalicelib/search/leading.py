@@ -183,9 +183,8 @@ class Leading:
         most = self.columns.most_worth + self._most_affinity()
         for circle, ask in self._rings(whole):
             rows, metres, error, chosen = self._ring(circle, whole)
-            keys = self._scores(rows, metres)
-            # Nearness is cut to a whole number, and changes by one in a metre at most.
-            slack = _NEAR * (0.5 + error) + _SCORE_ERROR
+            keys = scores(self._merits(rows), metres)
+            slack = slack_of(error)
             if circle is whole:
                 return self._best(rows, keys, slack, chosen, count)
             if self.place.after is not None:
@@ -220,16 +219,6 @@ class Leading:
             merits += np.float32(_AFFINITY) * self._affinities(rows, self.place.affinity)
         return merits
 
-    def _scores(self, rows: Rows, metres: Array) -> Array:
-        """Scores, negative, so that the best come first; nearness lies in the middle of what it may be."""
-        keys = self._merits(rows)
-        near = metres + np.float32(1_000)
-        np.divide(np.float32(_NEAR * 1_000_000), near, out=near)
-        keys += near
-        keys -= np.float32(_NEAR / 2)
-        np.negative(keys, out=keys)
-        return keys.astype(np.float32, copy=False)
-
     def _affinities(self, rows: Rows, affinity: ranking.Affinity) -> Array:
         parts = self.engine.groups.best(affinity.categories).take(rows.of(self.columns.group))
         if affinity.shops:
@@ -257,6 +246,22 @@ class Leading:
             near = ranking.near
             scores += np.array([_NEAR * near(metres) for metres in self.asking.exact(rows).tolist()], np.int64)
         return -scores
+
+
+def scores(merits: Array, metres: Array) -> Array:
+    """Scores in float32, negative, so that the best come first; nearness lies in the middle of what it may be."""
+    near = metres + np.float32(1_000)
+    np.divide(np.float32(_NEAR * 1_000_000), near, out=near)
+    keys = merits + near
+    keys -= np.float32(_NEAR / 2)
+    np.negative(keys, out=keys)
+    return keys.astype(np.float32, copy=False)
+
+
+def slack_of(error_m: float) -> float:
+    """By how much `scores` may be wrong, by distances that may be wrong by so much: nearness is cut to a whole number,
+    and changes by one in a metre at most."""
+    return _NEAR * (0.5 + error_m) + _SCORE_ERROR
 
 
 def _reach(points: float) -> float:

@@ -36,8 +36,9 @@ def distinct(rows: Array) -> Array:
     """Rows of one segment, ascending and each once."""
     if len(rows) < 2:
         return rows
-    if len(rows) < 1_000:
-        return np.unique(rows)
+    if len(rows) < 4_000:
+        ascending = np.sort(rows)
+        return ascending[_begins(ascending)]
     there = np.zeros(SEGMENT, np.bool_)
     there[rows] = True
     return np.flatnonzero(there).astype(np.uint16)
@@ -153,17 +154,22 @@ class _Terms:
         place = begin + int(self.terms[begin:end].searchsorted(term))
         return place if place < end and self.terms[place] == term else -1
 
-    def places(self, segment: int, lows: Array, highs: Array, seconds: Flags | None) -> tuple[Array, Array]:
-        """Ranges of places: of the terms from each low to its high, or of those among them that `seconds` takes."""
+    def ranges(self, segment: int, lows: Array, highs: Array) -> tuple[Array, Array]:
+        """Ranges of places: of the terms from each low to its high."""
         begin, end = self.bounds[segment], self.bounds[segment + 1]
         part = self.terms[begin:end]
-        firsts, lasts = part.searchsorted(lows), part.searchsorted(highs)
-        if seconds is None:
-            return firsts + begin, lasts + begin
-        found = spread(firsts, lasts)
-        lower_half = part.dtype.type((1 << part.dtype.itemsize * 4) - 1)
-        found = found[seconds[part[found] & lower_half]] + begin
-        return found, found + 1
+        return part.searchsorted(lows) + begin, part.searchsorted(highs) + begin
+
+    def places(self, segment: int, terms: Array) -> Array:
+        """The places of those terms, ascending, that are there."""
+        begin, end = self.bounds[segment], self.bounds[segment + 1]
+        if begin == end or not len(terms):
+            return np.zeros(0, np.int64)
+        part = self.terms[begin:end]
+        found = part.searchsorted(terms)
+        found[found == len(part)] = 0
+        chosen: Array = found[part[found] == terms] + begin
+        return chosen
 
 
 @dataclass(frozen=True)
@@ -243,19 +249,49 @@ class Lists:
         place = self._dense.place(segment, term)
         return np.flatnonzero(np.unpackbits(self._bits[place])).astype(np.uint16) if place >= 0 else NO_ROWS
 
-    def united(self, segment: int, lows: Array, highs: Array, seconds: Flags | None = None) -> Array:
-        """The rows of all terms of the ranges low to high (not included), ascending. `seconds` says which second
-        characters count."""
-        asked = (segment, lows, highs, seconds)
-        firsts, lasts = self._many.places(*asked)
-        rows = np.concatenate(
-            [
-                _taken(self.single_rows, *self._single.places(*asked)),
-                _taken(self.many_rows, self.many_starts[firsts], self.many_starts[lasts]),
-                self._rows_near(spread(*self._near.places(*asked))),
-            ]
+    @cached_property
+    def every_term(self) -> Array:
+        """The terms of all segments, ascending and each once: made when they are first asked for."""
+        every: Array = np.unique(
+            np.concatenate([self.single_terms, self.many_terms, self.near_terms, self.dense_terms])
         )
-        dense = spread(*self._dense.places(*asked))
+        return every
+
+    def paired(self, firsts: Array, seconds: Flags) -> Array:
+        """Of all terms those that begin with one of the characters and end with one that `seconds` takes, ascending."""
+        every = self.every_term
+        lows, highs = self.after(firsts)
+        found = every[spread(every.searchsorted(lows), every.searchsorted(highs))]
+        lower_half = every.dtype.type((1 << every.dtype.itemsize * 4) - 1)
+        chosen: Array = found[seconds[found & lower_half]]
+        return chosen
+
+    def united(self, segment: int, lows: Array, highs: Array) -> Array:
+        """The rows of all terms of the ranges low to high (not included), ascending."""
+        firsts, lasts = self._many.ranges(segment, lows, highs)
+        return self._united(
+            [
+                _taken(self.single_rows, *self._single.ranges(segment, lows, highs)),
+                _taken(self.many_rows, self.many_starts[firsts], self.many_starts[lasts]),
+            ],
+            spread(*self._near.ranges(segment, lows, highs)),
+            spread(*self._dense.ranges(segment, lows, highs)),
+        )
+
+    def of_any(self, segment: int, terms: Array) -> Array:
+        """The rows of all of these terms, given in order; ascending."""
+        many = self._many.places(segment, terms)
+        return self._united(
+            [
+                self.single_rows[self._single.places(segment, terms)],
+                self.many_rows[spread(self.many_starts[many], self.many_starts[many + 1])],
+            ],
+            self._near.places(segment, terms),
+            self._dense.places(segment, terms),
+        )
+
+    def _united(self, parts: list[Array], near: Array, dense: Array) -> Array:
+        rows = np.concatenate([*parts, self._rows_near(near)])
         if not len(dense):
             return distinct(rows)
         there = np.unpackbits(np.bitwise_or.reduce(self._bits[dense])).view(np.bool_)

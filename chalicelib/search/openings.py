@@ -61,11 +61,11 @@ class Openings:
         self._opening_numbers: dict[bytes, int] = {}
         openings = len(self._opening_starts) - 1
         self._added_openings: list[Calendar] = []
-        self._state = np.full(openings, _UNKNOWN, np.uint8)
-        self._since = np.zeros(openings, np.int64)
-        self._until = np.zeros(openings, np.int64)
+        self._state: Array = np.full(openings, _UNKNOWN, np.uint8)
+        self._since: Array = np.zeros(openings, np.int64)
+        self._until: Array = np.zeros(openings, np.int64)
         self._holds = (_FIRST, _LAST)
-        self._open = np.full(self._of_base, _UNKNOWN, np.uint8)
+        self._open: Array = np.full(self._of_base, _UNKNOWN, np.uint8)
         self._days: dict[date, _Day] = {}
 
     @property

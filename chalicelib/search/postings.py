@@ -29,21 +29,33 @@ _CHUNK = 2_048  # rows whose names are read at once
 
 
 class Text(Protocol):
-    """The names section of a base file: bytes, a memory map, or a view of either."""
+    """A base file's memory map, or bytes."""
 
     def __getitem__(self, part: slice, /) -> Any: ...
+    def find(self, wanted: bytes, begin: int, end: int, /) -> int: ...
 
 
 @dataclass(frozen=True)
 class Names:
-    """The folded names of rows (`words.lines`), in UTF-8: row r's are `text[starts[r]:starts[r + 1]]`."""
+    """The folded names of rows (`words.lines`), in UTF-8: row r's are `text[starts[r]:starts[r + 1]]`, counted from
+    `offset`."""
 
     starts: Array
     text: Text
+    offset: int = 0
 
     def of(self, rows: Rows) -> Iterator[bytes]:
-        for begin, end in zip(self.starts[rows].tolist(), self.starts[rows + 1].tolist(), strict=True):
+        for begin, end in self._bounds(rows):
             yield bytes(self.text[begin:end])
+
+    def having(self, wanted: bytes, rows: Rows) -> Flags:
+        """Which rows' names have these bytes."""
+        find = self.text.find
+        return np.array([find(wanted, begin, end) >= 0 for begin, end in self._bounds(rows)], np.bool_)
+
+    def _bounds(self, rows: Rows) -> Iterator[tuple[int, int]]:
+        begins, ends = self.starts[rows].astype(np.int64), self.starts[rows + 1].astype(np.int64)
+        return zip((begins + self.offset).tolist(), (ends + self.offset).tolist(), strict=True)
 
 
 @dataclass(frozen=True)
@@ -181,14 +193,13 @@ class Postings:
             asked = np.flatnonzero(held & unsure)
             for begin in range(0, len(asked), _CHUNK):
                 part = asked[begin : begin + _CHUNK]
-                held[part] = self._has(token, names.of(found.rows[part]))
+                held[part] = self._has(token, names, found.rows[part])
         return held
 
-    def _has(self, token: Token, texts: Iterator[bytes]) -> Flags:
+    def _has(self, token: Token, names: Names, rows: Rows) -> Flags:
         if token.kind == "latin":
-            return self._sounds.heard(token.text, [text.decode("utf-8") for text in texts])
-        wanted = token.text.encode("utf-8")
-        return np.array([wanted in text for text in texts], np.bool_)
+            return self._sounds.heard(token.text, [text.decode("utf-8") for text in names.of(rows)])
+        return names.having(token.text.encode("utf-8"), rows)
 
 
 def _union(parts: Sequence[Array]) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import TypeAlias
 
 import numpy as np
@@ -17,6 +17,7 @@ from chalicelib.search.words import INITIALS
 Numbers: TypeAlias = Array
 """Characters by their numbers in the terms of pairs, ascending."""
 
+_PAIRS_KEPT = 1_024
 _DEPTH = 3  # pairs that are looked up of a token; what comes behind them is left to the names
 
 
@@ -29,6 +30,7 @@ class Sounds:
         self._pairs = pairs
         self._whole = {syllable: self.numbers(spoken) for syllable, spoken in readings.by_syllable().items()}
         self._begun: dict[str, Numbers] = {}
+        self._pair_terms: dict[tuple[str, str, str], Array] = {}
         self._syllables = Syllables(self._whole)
 
     def numbers(self, characters: str) -> Numbers:
@@ -74,12 +76,22 @@ class Sounds:
         lows, highs = self._pairs.after(numbers)
         return self._pairs.united(segment, lows, highs)
 
-    def pairs(self, segment: int, firsts: Numbers, seconds: Numbers) -> Array:
-        """Rows with any of the first characters and any of the second behind it, ascending."""
-        if not len(firsts) or not len(seconds):
-            return NO_ROWS
-        lows, highs = self._pairs.after(firsts)
-        return self._pairs.united(segment, lows, highs, self.flags(seconds))
+    def pair(self, first: str, second: str, form: str) -> Array:
+        """The terms of two characters by how they are read: "whole" is a syllable behind a syllable, "begun" one of
+        which only so much is given, "initials" are beginnings of both. Kept, because most are asked for again."""
+        key = (first, second, form)
+        found = self._pair_terms.get(key)
+        if found is None:
+            firsts = self.begun(first) if form == "initials" else self.whole(first)
+            seconds = self.whole(second) if form == "whole" else self.begun(second)
+            if len(self._pair_terms) >= _PAIRS_KEPT:
+                self._pair_terms.clear()
+            found = self._pair_terms[key] = self._pairs.paired(firsts, self.flags(seconds))
+        return found
+
+    def rows(self, segment: int, terms: Array) -> Array:
+        """Rows with any of the terms, ascending."""
+        return self._pairs.of_any(segment, terms) if len(terms) else NO_ROWS
 
     def heard(self, token: str, texts: Sequence[str]) -> Flags:
         """In which of the folded texts the token is spelled or its initials stand, and exactly there."""
@@ -159,16 +171,16 @@ class Heard:
     def _pair(self, syllable: str, following: str, *, ends: bool) -> Array:
         found = self._pairs.get((syllable, following, ends))
         if found is None:
-            seconds = self.sounds.begun(following) if ends else self.sounds.whole(following)
-            found = self.sounds.pairs(self.segment, self.sounds.whole(syllable), seconds)
-            self._pairs[syllable, following, ends] = found
+            terms = self.sounds.pair(syllable, following, "begun" if ends else "whole")
+            found = self._pairs[syllable, following, ends] = self.sounds.rows(self.segment, terms)
         return found
 
     def _initials(self) -> Array:
         if len(self.token) < INITIALS:
             return NO_ROWS
-        letters = [self.sounds.begun(letter) for letter in self.token]
-        if not all(map(len, letters)):
-            return NO_ROWS
-        asked = list(pairwise(letters))[:_DEPTH]
-        return reduce(common, (self.sounds.pairs(self.segment, *pair) for pair in asked))
+        found: list[Array] = []
+        for first, second in islice(pairwise(self.token), _DEPTH):
+            found.append(self.sounds.rows(self.segment, self.sounds.pair(first, second, "initials")))
+            if not len(found[-1]):
+                return NO_ROWS
+        return reduce(common, sorted(found, key=len))

@@ -24,6 +24,7 @@ from typing import Literal
 
 from chalicelib.search.readings import Readings
 
+MAX_TOKENS = 8  # more is refused at the door; here they are not asked for
 TYPO_LETTERS = 4  # so long is a token that may hold a typo
 INITIALS = 2  # so many initials are asked for at least
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -78,13 +79,20 @@ def lines(names: Iterable[str]) -> str:
 
 def tokens(q: str) -> tuple[Token, ...] | None:
     """What a query asks for, each once: nothing (every shop passes) when it is blank, None (no shop passes) when it
-    is of characters that no name is found by."""
+    is of characters that no name is found by. Of more than MAX_TOKENS the first ones."""
     if not q.strip():
         return ()
-    found = dict.fromkeys(
-        Token("latin" if match.group(1) else "character", match.group()) for match in _RUN.finditer(fold(q))
-    )
-    return tuple(found) or None
+    return _tokens(q)[:MAX_TOKENS] or None
+
+
+def too_many(q: str) -> bool:
+    """Whether a query has more than MAX_TOKENS."""
+    return len(_tokens(q)) > MAX_TOKENS
+
+
+def _tokens(q: str) -> tuple[Token, ...]:
+    found = (Token("latin" if match.group(1) else "character", match.group()) for match in _RUN.finditer(fold(q)))
+    return tuple(dict.fromkeys(found))
 
 
 @lru_cache(maxsize=16_384)

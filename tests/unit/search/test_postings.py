@@ -156,6 +156,10 @@ def test_a_look_is_taken_only_at_rows_that_are_left(big: tuple[Shops, Postings, 
             looked.append(part)
             return names.text[part]
 
+        def find(self, wanted: bytes, begin: int, end: int, /) -> int:
+            looked.append(slice(begin, end))
+            return names.text.find(wanted, begin, end)
+
     assert postings.holds(left, Names(names.starts, Watched())).all()
     assert len(looked) <= 2 * len(left.rows) < len(found.rows)
 
