@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 Resource = dict[str, Any]
+NOTHING: Mapping[str, int] = MappingProxyType({})
 
 
 def kept(resource: Resource, *, guarded: bool) -> Resource:
@@ -13,8 +16,11 @@ def kept(resource: Resource, *, guarded: bool) -> Resource:
     return {**resource, "DeletionPolicy": policy, "UpdateReplacePolicy": policy}
 
 
-def bucket(logical_id: str, name: Any, *, guarded: bool, old_versions_days: int) -> dict[str, Resource]:
-    """The bucket and its policy, by their logical names."""
+def bucket(
+    logical_id: str, name: Any, *, guarded: bool, old_versions_days: int, made_anew: Mapping[str, int] = NOTHING
+) -> dict[str, Resource]:
+    """The bucket and its policy, by their logical names. `made_anew` names the beginnings of keys whose files we can
+    make again, and after how many days their old versions go: of two rules that fit, S3 follows the shorter."""
     made = {
         "Type": "AWS::S3::Bucket",
         "Properties": {
@@ -37,7 +43,8 @@ def bucket(logical_id: str, name: Any, *, guarded: bool, old_versions_days: int)
                         "Status": "Enabled",
                         "NoncurrentVersionExpiration": {"NoncurrentDays": old_versions_days},
                         "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
-                    }
+                    },
+                    *(_short_rule(prefix, days) for prefix, days in sorted(made_anew.items())),
                 ]
             },
         },
@@ -56,3 +63,14 @@ def bucket(logical_id: str, name: Any, *, guarded: bool, old_versions_days: int)
         },
     }
     return {logical_id: kept(made, guarded=guarded), f"{logical_id}Policy": policy}
+
+
+def _short_rule(prefix: str, days: int) -> Resource:
+    """Also the marks that S3 sets where a file was deleted, once nothing lies under them."""
+    return {
+        "Id": f"old-versions-{prefix.strip('/')}",
+        "Status": "Enabled",
+        "Prefix": prefix,
+        "NoncurrentVersionExpiration": {"NoncurrentDays": days},
+        "ExpiredObjectDeleteMarker": True,
+    }

@@ -230,6 +230,15 @@ def test_a_bucket_is_closed(name: str) -> None:
     ]
 
 
+def test_old_bases_of_search_go_within_days() -> None:
+    """A city's base is made again from its shops. What is kept as evidence has no such rule."""
+    rules = properties(base.template(stack(), PROD), "Files")["LifecycleConfiguration"]["Rules"]
+    assert [(rule.get("Prefix", ""), rule["NoncurrentVersionExpiration"]["NoncurrentDays"]) for rule in rules] == [
+        ("", 90),
+        ("search/", 3),
+    ]
+
+
 @pytest.mark.parametrize("surface", HTTP_SURFACES)
 def test_what_api_gateway_answers_is_a_problem_document(surface: str, prod: dict[str, dict[str, Any]]) -> None:
     """An unknown path, a body that is too large, a throttled caller: the same shape as from the app."""
