@@ -217,6 +217,7 @@ assert "numpy" not in sys.modules, "a start loads numpy"
 import datetime, pathlib, tempfile
 from chalicelib.catalog.hours import every_day
 from chalicelib.catalog.model import City, Offer, Shop, ShopPage
+from chalicelib.kernel import ids
 from chalicelib.kernel.geo import Point
 from chalicelib.kernel.instant import Instant
 from chalicelib.kernel.money import Money
@@ -227,10 +228,10 @@ now, here = Instant(1_800_000_000_000), Point(31.23, 121.47)
 def page(number, name):
     place = Point(here.lat + number / 1000, here.lng)
     shop = Shop(
-        f"shp_{number:024d}", "mer_1", "sha", {"zh-CN": name}, "hair", {"zh-CN": "1"}, place, "Asia/Shanghai",
-        every_day((0, 1440)), "CNY", now,
+        ids.derived("shp", "probe", str(number)), "mch_1", "sha", {"zh-CN": name}, "hair", {"zh-CN": "1"}, place,
+        "Asia/Shanghai", every_day((0, 1440)), "CNY", now,
     )
-    offer = Offer("ofr_1", shop.id, "mer_1", {"zh-CN": "\u6d17\u526a\u5439"}, Money(9900, "CNY"), 60, "voucher")
+    offer = Offer("ofr_1", shop.id, "mch_1", {"zh-CN": "\u6d17\u526a\u5439"}, Money(9900, "CNY"), 60, "voucher")
     return ShopPage(shop, (offer,), ())
 entries = [model.Entry.of(page(number, name)) for number, name in enumerate(("\u7406\u53d1\u5e97", "Massage Palace"))]
 city = City("sha", {"zh-CN": "\u4e0a\u6d77"}, here, 50_000, "Asia/Shanghai", "CNY")
@@ -238,7 +239,7 @@ with tempfile.TemporaryDirectory() as folder:
     path = pathlib.Path(folder) / "base"
     building.build(path, city, 1, entries, [], now)
     index = Engine(open_base(path))
-    for words, found in (("lifa", 0), ("lf", 0), ("\u53d1\u5e97", 0), ("mesage", 1), ("palace", 1), ("", 0)):
+    for words, found in (("lifa", 0), ("lf", 0), ("\u53d1\u5e97", 0), ("masage", 1), ("palace", 1), ("", 0)):
         query = model.SearchQuery(origin=here, q=words, open_now=True, facets=True, total=True)
         hits = [hit.card.id for hit in index.find(query, now).hits]
         assert hits[:1] == [entries[found].id] and len(hits) == (1 if words else 2), (words, hits)
