@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+<<<<<<< HEAD
 from collections.abc import Sequence
+=======
+from collections.abc import Mapping
+from types import MappingProxyType
+>>>>>>> ship
 from typing import Any
 
 Resource = dict[str, Any]
+NOTHING: Mapping[str, int] = MappingProxyType({})
 
 
 def kept(resource: Resource, *, guarded: bool) -> Resource:
@@ -15,6 +21,7 @@ def kept(resource: Resource, *, guarded: bool) -> Resource:
 
 
 def bucket(
+<<<<<<< HEAD
     logical_id: str,
     name: Any,
     *,
@@ -26,6 +33,12 @@ def bucket(
 ) -> dict[str, Resource]:
     """The bucket and its policy, by their logical names. What begins with `passing` goes after a day, and `more` are
     further properties of the bucket. `allows` are statements of who may do what without a role of ours."""
+=======
+    logical_id: str, name: Any, *, guarded: bool, old_versions_days: int, made_anew: Mapping[str, int] = NOTHING
+) -> dict[str, Resource]:
+    """The bucket and its policy, by their logical names. `made_anew` names the beginnings of keys whose files we can
+    make again, and after how many days their old versions go: of two rules that fit, S3 follows the shorter."""
+>>>>>>> ship
     made = {
         "Type": "AWS::S3::Bucket",
         "Properties": {
@@ -49,7 +62,11 @@ def bucket(
                         "NoncurrentVersionExpiration": {"NoncurrentDays": old_versions_days},
                         "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
                     },
+<<<<<<< HEAD
                     *([_passing(passing)] if passing else []),
+=======
+                    *(_short_rule(prefix, days) for prefix, days in sorted(made_anew.items())),
+>>>>>>> ship
                 ]
             },
             **more,
@@ -72,6 +89,7 @@ def bucket(
     return {logical_id: kept(made, guarded=guarded), f"{logical_id}Policy": policy}
 
 
+<<<<<<< HEAD
 def _passing(prefix: str) -> dict[str, Any]:
     """With its old versions: of what nobody used nothing is left."""
     return {
@@ -80,4 +98,14 @@ def _passing(prefix: str) -> dict[str, Any]:
         "Prefix": prefix,
         "ExpirationInDays": 1,
         "NoncurrentVersionExpiration": {"NoncurrentDays": 1},
+=======
+def _short_rule(prefix: str, days: int) -> Resource:
+    """Also the marks that S3 sets where a file was deleted, once nothing lies under them."""
+    return {
+        "Id": f"old-versions-{prefix.strip('/')}",
+        "Status": "Enabled",
+        "Prefix": prefix,
+        "NoncurrentVersionExpiration": {"NoncurrentDays": days},
+        "ExpiredObjectDeleteMarker": True,
+>>>>>>> ship
     }

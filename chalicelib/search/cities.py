@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chalicelib.catalog import citylog
 from chalicelib.catalog import service as catalog
@@ -27,7 +27,9 @@ from chalicelib.runtime.context import Context
 from chalicelib.search import news, tables
 from chalicelib.search.model import Entry, SearchPage, SearchQuery
 from chalicelib.search.plain import Index, Plain, Since
-from chalicelib.search.pointers import Pointer
+
+if TYPE_CHECKING:
+    from chalicelib.search.pointers import Pointer
 
 POLL_MS = 2 * SECOND_MS
 MAX_PLAIN = 20_000  # shops that are held as plain values; a city with more waits for its first base
