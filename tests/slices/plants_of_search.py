@@ -1,4 +1,4 @@
-"""Rows that are wrong in a city's log, in what is noted of days, in its base, and in what people think of its shops. See
+"""Rows that are wrong in a city's log, in what is noted of days, in its base and in its reviews. See
 `plants`."""
 
 from __future__ import annotations
