@@ -29,6 +29,7 @@ from tests.simulation.apps import App
 from tests.simulation.simulation import BEGIN, Run
 
 FOUND_WITHIN_SECONDS = 5
+_SALE_AFTER_SECONDS = 20
 _TWO_PLACES = every_day((660, 780))  # of an hour each; the first begins after so many hours
 _FIRST_HOURS = 25
 _DAY = BEGIN.plus(hours=_FIRST_HOURS).local_date("Asia/Shanghai")
@@ -70,7 +71,10 @@ def check(run: Run) -> list[str]:
 
 
 def _runs_a_shop(run: Run, salon: Salon) -> None:
-    for _ in range(3):
+    """A price that changes at the same moment everywhere, and then what comes to mind."""
+    run.waits(_SALE_AFTER_SECONDS)
+    _writes(run, lambda ctx: _changes_price(ctx, salon, Money(run.baton.choose.randint(100, 9_000), "CNY")))
+    for _ in range(2):
         run.waits_about(30)
         what = steps.one_of(run, ("price", 4), ("close", 1), ("open", 2))
         price = Money(run.baton.choose.randint(100, 90_000), "CNY")

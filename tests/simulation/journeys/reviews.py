@@ -25,6 +25,7 @@ from tests.simulation.simulation import BEGIN, Run
 
 FOUND_WITHIN_SECONDS = 5
 _VISIT_HOURS = 26
+_ASKED_AFTER_SECONDS = 20
 _TEXTS = (("剪得很细致。", 4), ("", 2), ("Call 138 0013 8000 for a better one", 1))
 
 _faults: list[str] = []
@@ -80,7 +81,8 @@ def _id_of(order: Order) -> str:
 
 
 def _has_a_say(app: App, order: Order) -> None:
-    app.run.waits_about(20)
+    """Everybody begins when they are asked, at the same moment."""
+    app.run.waits(_ASKED_AFTER_SECONDS)
     app.post(f"/v1/orders/{order.id}/reviews", _words(app.run))
     for _ in range(app.run.baton.choose.randint(0, 2)):
         app.run.waits_about(20)
