@@ -10,25 +10,18 @@ from typing import Any
 from infra import alarms
 from infra.declare import Queue, Stack, Table
 from infra.functions import Stage
-<<<<<<< HEAD
 from infra.names import FILES_BUCKET, PHOTOS_BUCKET, STAGE_PARAMETER, dead_letter_id, queue_id, table_id
-=======
-from infra.names import FILES_BUCKET, STAGE_PARAMETER, dead_letter_id, queue_id, table_id
 from infra.policies import FILES
->>>>>>> ship
 from infra.storage import bucket, kept
 
 DAY_SECONDS = 86_400
 RETENTION_SECONDS = 14 * DAY_SECONDS  # the longest SQS keeps a message
 FILES_ID = "Files"
-<<<<<<< HEAD
 PHOTOS_ID = "Photos"
 PHOTOS_READER = "PhotosReaderArn"
 _HAS_READER = "HasPhotosReader"
-=======
 MADE_ANEW = {FILES["chalicelib.search"]: 3}
 """Days after which the old versions are gone: the base of a city of a million shops is a few hundred MB."""
->>>>>>> ship
 
 Resource = dict[str, Any]
 
@@ -41,13 +34,9 @@ def template(stack: Stack, stage: Stage) -> dict[str, Any]:
     for queue in stack.queues:
         resources |= _queue(queue, stage)
     name = {"Fn::Sub": FILES_BUCKET}
-<<<<<<< HEAD
-    resources |= bucket(FILES_ID, name, guarded=stage.guarded, old_versions_days=90 if stage.guarded else 7)
-    resources |= _photos(stage)
-=======
     days = 90 if stage.guarded else 7
     resources |= bucket(FILES_ID, name, guarded=stage.guarded, old_versions_days=days, made_anew=MADE_ANEW)
->>>>>>> ship
+    resources |= _photos(stage)
     made: dict[str, Any] = {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": f"Linli, {stage.name}: data and alarms",

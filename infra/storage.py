@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
-from collections.abc import Sequence
-=======
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
->>>>>>> ship
 from typing import Any
 
 Resource = dict[str, Any]
@@ -21,24 +17,20 @@ def kept(resource: Resource, *, guarded: bool) -> Resource:
 
 
 def bucket(
-<<<<<<< HEAD
     logical_id: str,
     name: Any,
     *,
     guarded: bool,
     old_versions_days: int,
     passing: str = "",
+    made_anew: Mapping[str, int] = NOTHING,
     allows: Sequence[Resource] = (),
     **more: Any,
 ) -> dict[str, Resource]:
-    """The bucket and its policy, by their logical names. What begins with `passing` goes after a day, and `more` are
-    further properties of the bucket. `allows` are statements of who may do what without a role of ours."""
-=======
-    logical_id: str, name: Any, *, guarded: bool, old_versions_days: int, made_anew: Mapping[str, int] = NOTHING
-) -> dict[str, Resource]:
-    """The bucket and its policy, by their logical names. `made_anew` names the beginnings of keys whose files we can
-    make again, and after how many days their old versions go: of two rules that fit, S3 follows the shorter."""
->>>>>>> ship
+    """The bucket and its policy, by their logical names. What begins with `passing` goes after a day. `made_anew` names
+    the beginnings of keys whose files we can make again, and after how many days their old versions go: of two rules
+    that fit, S3 follows the shorter. `allows` are statements of who may do what without a role of ours, `more` are
+    further properties of the bucket."""
     made = {
         "Type": "AWS::S3::Bucket",
         "Properties": {
@@ -62,11 +54,8 @@ def bucket(
                         "NoncurrentVersionExpiration": {"NoncurrentDays": old_versions_days},
                         "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
                     },
-<<<<<<< HEAD
                     *([_passing(passing)] if passing else []),
-=======
                     *(_short_rule(prefix, days) for prefix, days in sorted(made_anew.items())),
->>>>>>> ship
                 ]
             },
             **more,
@@ -89,7 +78,6 @@ def bucket(
     return {logical_id: kept(made, guarded=guarded), f"{logical_id}Policy": policy}
 
 
-<<<<<<< HEAD
 def _passing(prefix: str) -> dict[str, Any]:
     """With its old versions: of what nobody used nothing is left."""
     return {
@@ -98,7 +86,9 @@ def _passing(prefix: str) -> dict[str, Any]:
         "Prefix": prefix,
         "ExpirationInDays": 1,
         "NoncurrentVersionExpiration": {"NoncurrentDays": 1},
-=======
+    }
+
+
 def _short_rule(prefix: str, days: int) -> Resource:
     """Also the marks that S3 sets where a file was deleted, once nothing lies under them."""
     return {
@@ -107,5 +97,4 @@ def _short_rule(prefix: str, days: int) -> Resource:
         "Prefix": prefix,
         "NoncurrentVersionExpiration": {"NoncurrentDays": days},
         "ExpiredObjectDeleteMarker": True,
->>>>>>> ship
     }

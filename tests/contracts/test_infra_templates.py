@@ -232,7 +232,6 @@ def test_a_bucket_is_closed(name: str) -> None:
     ]
 
 
-<<<<<<< HEAD
 def test_a_photo_that_nobody_uses_is_gone_and_one_that_is_seen_is_read_by_one_reader() -> None:
     """Uploads go after a day, with their old versions; a form comes from any page, and nothing else does; what is seen
     is read by the one distribution that the stage was told of, and by nobody before it was."""
@@ -253,7 +252,8 @@ def test_a_photo_that_nobody_uses_is_gone_and_one_that_is_seen_is_read_by_one_re
     assert (read["Effect"], read["Action"]) == ("Allow", "s3:GetObject")
     assert read["Resource"] == {"Fn::Sub": "${Photos.Arn}/photos/*"}
     assert read["Condition"] == {"StringEquals": {"AWS:SourceArn": {"Ref": "PhotosReaderArn"}}}
-=======
+
+
 def test_old_bases_of_search_go_within_days() -> None:
     """A city's base is made again from its shops. What is kept as evidence has no such rule."""
     rules = properties(base.template(stack(), PROD), "Files")["LifecycleConfiguration"]["Rules"]
@@ -261,7 +261,6 @@ def test_old_bases_of_search_go_within_days() -> None:
         ("", 90),
         ("search/", 3),
     ]
->>>>>>> ship
 
 
 @pytest.mark.parametrize("surface", HTTP_SURFACES)
