@@ -1,10 +1,5 @@
-<<<<<<< HEAD
-"""Rows that are wrong: in a city's log, in what is noted of days, in its base, and in what people think of its shops.
-See `plants`."""
-=======
 """Rows that are wrong in a city's log, in what is noted of days, in its base and in its reviews. See
 `plants`."""
->>>>>>> guards
 
 from __future__ import annotations
 
