@@ -326,6 +326,25 @@ def test_a_base_is_due_for_a_reason(ctx: Context, city: City) -> None:
     assert bases.due(ctx, city.code, replace(pointer, key=f"{pointer.key}0")) == "its file is gone"
 
 
+def test_tables_that_were_restored_to_an_older_base_get_another(ctx: Context, city: City) -> None:
+    """The older base's file was removed when it had been succeeded. A process that begins then cannot answer, and the
+    builder sees at its next run why."""
+    place(city)
+    older = based(ctx, city)
+    row = next(iter(tables.BaseRow.query(f"base#{city.code}")))
+    place(city, 10)
+    based(ctx, city)
+    ctx.ports.files.delete(older.key)
+    row.save()
+    restored = tables.base(city.code, consistent=True)
+    assert restored == older
+    with pytest.raises(Unavailable):
+        service.search(ctx, SearchQuery(city=city.code))
+    assert bases.due(ctx, city.code, restored) == "its file is gone"
+    based(ctx, city)
+    assert len(service.search(loaded(ctx, city), SearchQuery(city=city.code)).hits) == 2
+
+
 def test_a_large_city_without_a_base_is_not_there_yet(
     ctx: Context, city: City, monkeypatch: pytest.MonkeyPatch
 ) -> None:
