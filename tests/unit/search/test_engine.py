@@ -143,7 +143,7 @@ def pages(town: Town, query: SearchQuery, now: Instant) -> Iterator[SearchPage]:
         yield page
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(seeds, st.integers(0, 60))
 def test_every_page_of_every_search_is_what_the_rule_says(folder: Path, seed: int, size: int) -> None:
     """Hits in order with all that they show, totals, facets, and what to relax, before and after changes."""
@@ -172,7 +172,7 @@ def test_every_page_of_every_search_is_what_the_rule_says(folder: Path, seed: in
             assert relaxed == ([] if wanted else rule.relax(every, query, now, town.notes))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(seeds, st.integers(1, 60))
 def test_what_stays_is_neither_repeated_nor_skipped_while_the_city_changes(folder: Path, seed: int, size: int) -> None:
     """Between two pages shops change, come and go, and a day passes for what is fresh."""

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -22,17 +20,17 @@ from tests.unit.search.scan import Scan, town
 
 CENTRE = build.CENTRES[0]
 SHOPS = SEGMENT + 1_500
-QUERIES = 70
+QUERIES = 44
 WORDS = ("青丝", "店", "理发店", "qingsi", "lif", "massage", "mesage", "南京西路", "yoga 瑜伽")
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Engine, list[Entry], list[Any]]]:
+def place(tmp_path_factory: pytest.TempPathFactory) -> tuple[Engine, list[Entry], list[Any]]:
     entries = town(SHOPS, 11, CENTRE)
     draw = build.chance(5)
     noted = build.notes(draw, [entry.id for entry in entries[::40]], (TODAY, TODAY + timedelta(days=1)))
     base = build.base(tmp_path_factory.mktemp("town") / "base", entries, noted)
-    yield Engine(open_base(base)), entries, noted
+    return Engine(open_base(base)), entries, noted
 
 
 def question(draw: Random, entries: list[Entry]) -> SearchQuery:
