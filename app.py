@@ -8,6 +8,7 @@ app = App(
         "chalicelib.web.routes",
         "chalicelib.identity.routes",
         "chalicelib.identity.belongings.routes",
+        "chalicelib.uploads.routes",
         "chalicelib.catalog.routes",
         "chalicelib.booking.routes",
         "chalicelib.orders.checkout",

@@ -21,7 +21,7 @@ from typing import Any
 from bench.harness import finish, progress, say
 from bench.samples import percentile, slope
 
-QUICK = ("--shops", "20000", "--queries", "2", "--exact", "60", "--searches", "3000")
+QUICK = ("--shops", "10000", "--queries", "1", "--exact", "40", "--searches", "1000")
 _MIN_SHOPS, _MAX_SHOPS = 1_000, 2_000_000
 _WARM = 0.2  # the part of the searches after which memory is watched
 _SAMPLES = 50
@@ -97,13 +97,14 @@ def _measured(asked: argparse.Namespace, folder: Path, children: Any) -> dict[st
     counted_units = service.units(folder, children, city, engine.path, plain)
     return {
         "shops": city.count,
-        "p50_ratio_postgis": times.ratio(contest.MANUAL, facets=False),
-        "p50_ratio_postgis_facets": times.ratio(contest.MANUAL, facets=True),
+        "p50_ratio_postgis": times.ratio(contest.POSTGIS, facets=False),
+        "p50_ratio_postgis_facets": times.ratio(contest.POSTGIS, facets=True),
+        "p50_ratio_postgis_knn": times.ratio(contest.NEAREST, facets=False),
         "p50_ratio_postgis_best": times.ratio(contest.BEST, facets=False),
         "p50_ratio_postgis_best_facets": times.ratio(contest.BEST, facets=True),
         "p50_ratio_redis": times.ratio(contest.REDIS, facets=False),
         "exact_share": min(share, times.share_right(contest.OURS) or 0.0),
-        "exact_share_postgis": times.share_right(contest.MANUAL),
+        "exact_share_postgis": times.share_right(contest.POSTGIS),
         "exact_share_postgis_best": times.share_right(contest.BEST),
         "exact_share_redis": times.share_right(contest.REDIS),
         "read_units_per_search": getattr(counted_units, "per_search", None),
@@ -126,15 +127,16 @@ def _peers(
     stack: ExitStack, folder: Path, children: Any, city: Any, brute: Any, peers: dict[str, Any]
 ) -> dict[str, Any]:
     """Start who is installed, and say who is not."""
-    from bench._search import contest, geosearch, postgis
+    from bench._search import contest, geosearch, postgis, statements
 
     others: dict[str, Any] = {}
     if lacking := postgis.missing():
         say(f"search: {lacking}: its figures are null")
     else:
         others["postgis"] = server = stack.enter_context(postgis.postgis(folder, children, city, brute))
-        peers[contest.MANUAL] = contest.PostgisPeer(server, manual=True)
-        peers[contest.BEST] = contest.PostgisPeer(server, manual=False)
+        peers[contest.POSTGIS] = contest.PostgisPeer(server, statements.CIRCLE)
+        peers[contest.NEAREST] = contest.PostgisPeer(server, statements.MANUAL)
+        peers[contest.BEST] = contest.PostgisPeer(server, statements.HANDMADE)
     if lacking := geosearch.missing():
         say(f"search: {lacking}: its figures are null")
     else:
@@ -145,7 +147,7 @@ def _peers(
 
 def _tune(others: Mapping[str, Any], city: Any, asked: argparse.Namespace) -> None:
     """With questions of its own."""
-    from bench._search import questions
+    from bench._search import questions, statements
 
     server = others.get("postgis")
     if server is None:
@@ -162,11 +164,11 @@ def _tune(others: Mapping[str, Any], city: Any, asked: argparse.Namespace) -> No
         if key in shown or not server.can(one):
             continue
         shown.add(key)
-        told = {name: server.chosen[*key, manual] for name, manual in (("manual", True), ("best", False))}
+        told = {tuning: server.chosen[*key, tuning] for tuning in statements.TUNINGS}
         ways = "; ".join(f"{name}: {way.name}, {mode.split('_')[1]} plan" for name, (way, mode) in told.items())
         say(f"  PostGIS, {one.kind}{' + facets' if one.query.facets else ''}: {ways}")
         if asked.plans or key in (("near_3km", False), ("filtered_recommended_3km", False), ("recommended_3km", True)):
-            for line in server.plan(one, manual=True):
+            for line in server.plan(one, statements.CIRCLE):
                 say(f"      {line}")
 
 

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 from chalicelib.runtime.settings import SettingsError, settings
 
 if TYPE_CHECKING:
-    from chalicelib.providers.ports import FileStore, PaymentProvider, Secrets, SmsSender, TextCheck, WechatLogin
+    from chalicelib.providers.ports import (
+        FileStore,
+        PaymentProvider,
+        Photos,
+        Secrets,
+        SmsSender,
+        TextCheck,
+        WechatLogin,
+    )
 
 
 def _load(class_path: str, *arguments: Any) -> Any:
@@ -46,6 +54,11 @@ class Adapters:
     @cached_property
     def files(self) -> FileStore:
         adapter: FileStore = _load(settings().files, settings().files_bucket)
+        return adapter
+
+    @cached_property
+    def photos(self) -> Photos:
+        adapter: Photos = _load(settings().photos, settings().photos_bucket, self.secrets)
         return adapter
 
     @cached_property

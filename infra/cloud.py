@@ -16,6 +16,7 @@ from infra.declare import Function, Stack
 from infra.functions import Stage, size_of
 from infra.names import (
     FILES_BUCKET,
+    PHOTOS_BUCKET,
     PUBLIC_URL_PARAMETER,
     STAGE_PARAMETER,
     TABLE_PREFIX_PARAMETER,
@@ -78,6 +79,8 @@ def _function(function: Function, stack: Stack, stage: Stage) -> dict[str, Resou
         variables["LINLI_SECRET_NAMES"] = ",".join(names)
     if "files" in policies.ports_of(function):
         variables["LINLI_FILES_BUCKET"] = {"Fn::Sub": FILES_BUCKET}
+    if "photos" in policies.ports_of(function):
+        variables["LINLI_PHOTOS_BUCKET"] = {"Fn::Sub": PHOTOS_BUCKET}
     properties: dict[str, Any] = {
         # Named, so that its policy can name its log group before either exists, and alarms can name it.
         "FunctionName": stage.prefix + function_name(function),

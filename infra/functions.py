@@ -104,6 +104,7 @@ SETTINGS = {
     "LINLI_SMS": "chalicelib.providers.sms.sns:SnsSender",
     "LINLI_PAYMENTS": "chalicelib.providers.payments.stripe:StripePayments",
     "LINLI_FILES": "chalicelib.providers.files.s3:Bucket",
+    "LINLI_PHOTOS": "chalicelib.providers.files.s3_photos:S3Photos",
     "LINLI_TEXTS": "chalicelib.providers.texts.rules:WordList",
     "LINLI_WECHAT_LOGIN": "chalicelib.providers.wechat_login.api:WechatApi",
     "LINLI_LOG_LEVEL": "INFO",

@@ -23,6 +23,10 @@ FILES_BUCKET = f"{OWN}files-${{AWS::AccountId}}"
 """The bucket of the file store, as `Fn::Sub` writes it; buckets share one name space with the whole world."""
 
 
+PHOTOS_BUCKET = f"{OWN}photos-${{AWS::AccountId}}"
+"""The bucket of people's photos; apart from the files, because browsers write into it."""
+
+
 def prefix(stage: str) -> str:
     """What stands before every name of a stage.
 

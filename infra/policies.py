@@ -19,7 +19,7 @@ from chalicelib.runtime import resources
 from chalicelib.runtime.context import STAFF
 from infra.declare import API, Function, Stack, Table, operations, rows
 from infra.imports import tree_of
-from infra.names import APP, FILES_BUCKET, OWN, STAGE_PARAMETER, TABLE_PREFIX_PARAMETER, function_name
+from infra.names import APP, FILES_BUCKET, OWN, PHOTOS_BUCKET, STAGE_PARAMETER, TABLE_PREFIX_PARAMETER, function_name
 from infra.reach import Part, Place, follow, uses
 
 # What has been posted stays as it is: nothing that runs may change or remove an entry.
@@ -46,6 +46,14 @@ _FILE_ACTIONS = {
     "list": ("s3:ListBucket",),
 }
 
+# What the methods of the photos come to, by the part of their bucket. A place is signed by the role that may put there.
+_PHOTO_ACTIONS = {
+    "place": ("uploads/", "s3:PutObject"),
+    "fetch": ("uploads/", "s3:GetObject"),
+    "keep": ("photos/", "s3:PutObject"),
+    "drop": ("photos/", "s3:DeleteObject"),
+}
+
 _QUEUE_VERBS = {
     "get_queue_attributes": "GetQueueAttributes",
     "get_queue_url": "GetQueueUrl",
@@ -67,7 +75,7 @@ def policy(function: Function, stack: Stack) -> dict[str, Any]:
     if names:
         paths = [_arn("ssm", f"parameter/{APP}/${{{STAGE_PARAMETER}}}/{name}") for name in names]
         statements.append(_allow("Secrets", ["ssm:GetParameters"], paths))
-    statements += _files(reached)
+    statements += [*_files(reached), *_photos(reached)]
     if "sms" in ports_of(function):
         topics = _arn("sns", "*")
         statements.append({"Sid": "Sms", "Effect": "Allow", "Action": ["sns:Publish"], "NotResource": topics})
@@ -178,6 +186,19 @@ def _files(reached: Reached) -> list[Statement]:
         if on_objects:
             statements.append(_allow(name, on_objects, {"Fn::Sub": f"{bucket}/{prefix}*"}))
     return statements
+
+
+def _photos(reached: Reached) -> list[Statement]:
+    """What is asked of the photos, for each part of their bucket."""
+    asked: dict[str, set[str]] = defaultdict(set)
+    for method in {method for here in reached.values() for port, method in here.ports if port == "photos"}:
+        prefix, action = _PHOTO_ACTIONS[method]
+        asked[prefix].add(action)
+    bucket = f"arn:${{AWS::Partition}}:s3:::{PHOTOS_BUCKET}"
+    return [
+        _allow(f"Photos{prefix.rstrip('/').title()}", sorted(actions), {"Fn::Sub": f"{bucket}/{prefix}*"})
+        for prefix, actions in sorted(asked.items())
+    ]
 
 
 def _words(node: ast.AST) -> set[str]:

@@ -47,6 +47,7 @@ os.environ.update(
     LINLI_STAGE="test",
     LINLI_SECRETS_FILE=str(_DATA / "secrets.json"),
     LINLI_FILES_BUCKET=str(_DATA / "files"),
+    LINLI_PHOTOS_BUCKET=str(_DATA / "photos"),
     LINLI_SMS_INBOX=str(_DATA / "sms.sqlite"),
     LINLI_CLOCK_FILE=str(_DATA / "clock"),
     LINLI_STRIPE_BASE_URL=world.start(SECRETS, _DATA / "clock"),

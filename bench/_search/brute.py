@@ -158,7 +158,8 @@ class Brute:
         return {key: index for index, key in enumerate(both)}
 
     def _failed(self, query: SearchQuery, near: Array) -> dict[str, Array]:
-        column, none = self._city.columns, np.zeros(len(near), dtype=bool)
+        column = self._city.columns
+        none: Array = np.zeros(len(near), dtype=bool)
         failed = dict.fromkeys(("category", "kind", "price", "rating", "open_now"), none)
         if query.category is not None:
             code = _CODES.index(query.category) if query.category in _CODES else -1
@@ -210,11 +211,13 @@ class Brute:
             own = np.maximum(value[self._city.columns["trade"]], value[self._city.columns["second_trade"]])
             for shop_id, more in affinity.shops.items():
                 own[self._place[shop_id]] += more
-        return np.minimum(own[passing], 1_000)
+        capped: Array = np.minimum(own[passing], 1_000)
+        return capped
 
     def _facets(self, near: Array, failed: Mapping[str, Array]) -> dict[str, dict[Any, int]]:
         def counted(own: str) -> Array:
-            return near[np.logical_and.reduce([~fails for name, fails in failed.items() if name != own])]
+            found: Array = near[np.logical_and.reduce([~fails for name, fails in failed.items() if name != own])]
+            return found
 
         column = self._city.columns
         some = counted("category")

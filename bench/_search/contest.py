@@ -18,7 +18,7 @@ from bench.samples import percentile
 from chalicelib.search.model import SearchPage
 
 Counts = tuple[dict[str, dict[Any, int]] | None, int | None]
-OURS, MANUAL, BEST, REDIS = "ours", "postgis", "postgis_best", "redis"
+OURS, POSTGIS, NEAREST, BEST, REDIS = "ours", "postgis", "postgis_knn", "postgis_best", "redis"
 _TOLD = 5
 
 
@@ -50,16 +50,16 @@ class OurPeer:
 
 @dataclass(frozen=True)
 class PostgisPeer:
-    """`manual`: only as the manual writes it."""
+    """`tuning`: see `statements.TUNINGS`."""
 
     server: Postgis
-    manual: bool
+    tuning: str
 
     def can(self, question: Question) -> bool:
         return self.server.can(question)
 
     def ready(self, question: Question) -> Any:
-        return self.server.ready(question, manual=self.manual)
+        return self.server.ready(question, self.tuning)
 
     def ask(self, ready: Any) -> Any:
         return self.server.ask(ready)
@@ -163,13 +163,13 @@ def tell(times: Times) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     say(
         f"  {'milliseconds':<40}{'ours p50':>9}{'p95':>9}"
-        + "".join(f"{name:>10}{'ratio':>8}" for name in ("PostGIS", "best", "Redis"))
+        + "".join(f"{name:>10}{'ratio':>8}" for name in ("PostGIS", "knn", "best", "Redis"))
     )
     for key, taken in times.taken[OURS].items():
         own = percentile(taken, 0.5)
         each: dict[str, float] = {"p50_ms": own, "p95_ms": percentile(taken, 0.95)}
         line = f"  {key[0] + (' + facets' if key[1] else ''):<40}{own:>9.3f}{each['p95_ms']:>9.3f}"
-        for peer in (MANUAL, BEST, REDIS):
+        for peer in (POSTGIS, NEAREST, BEST, REDIS):
             theirs = times.p50(peer, key)
             if theirs is None:
                 line += f"{'–':>10}{'':>8}"

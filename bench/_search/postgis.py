@@ -26,7 +26,7 @@ import numpy as np
 from bench._search.brute import Brute
 from bench._search.city import KINDS, City, name_of, offers_of
 from bench._search.questions import UNSPEAKABLE, Question
-from bench._search.statements import TABLES, Way, projected, statement, ways_for
+from bench._search.statements import TABLES, TUNINGS, Way, projected, statement, ways_for
 from bench._search.vocabulary import TRADES
 from bench.harness import progress, say
 from infra.local.processes import Child, Children, wait_ready
@@ -93,21 +93,21 @@ def _owner() -> pwd.struct_passwd | None:
 @dataclass
 class Postgis:
     """A server that knows the city. `chosen` says by which way and plan each kind of question is answered, with or
-    without facets, by the manual's ways alone or by all."""
+    without facets, for each of TUNINGS."""
 
     connections: dict[str, Connection]
     open_bits: bytes
     bytes_per_shop: float = 0.0
     load_s: float = 0.0
-    chosen: dict[tuple[str, bool, bool], tuple[Way, str]] = field(default_factory=dict)
+    chosen: dict[tuple[str, bool, str], tuple[Way, str]] = field(default_factory=dict)
     _names: dict[tuple[str, str], bytes] = field(default_factory=dict)
 
     def can(self, question: Question) -> bool:
         return question.kind not in UNSPEAKABLE
 
-    def ready(self, question: Question, *, manual: bool) -> Ready:
+    def ready(self, question: Question, tuning: str) -> Ready:
         """Everything that a client has at hand before it asks: the connection, the statement's name, its values."""
-        way, mode = self.chosen[question.kind, question.query.facets, manual]
+        way, mode = self.chosen[question.kind, question.query.facets, tuning]
         return self._prepared(way, mode, question)
 
     def ask(self, ready: Ready) -> Any:
@@ -128,8 +128,9 @@ class Postgis:
                 tried: dict[tuple[Way, str], float] = {}
                 for each in product(ways_for(some[0].query), _MODES):
                     tried[each] = self._tried(*each, some, min(tried.values(), default=1.0))
-                self.chosen[*kind, False] = min(tried, key=lambda each: tried[each])
-                self.chosen[*kind, True] = min((each for each in tried if each[0].manual), key=lambda each: tried[each])
+                for place, tuning in enumerate(TUNINGS, 1):
+                    allowed = [each for each in tried if each[0].tuning in TUNINGS[:place]]
+                    self.chosen[*kind, tuning] = min(allowed, key=tried.__getitem__)
             bar(len(kinds))
 
     def _tried(self, way: Way, mode: str, questions: list[Question], best_s: float) -> float:
@@ -155,9 +156,9 @@ class Postgis:
                 raise RuntimeError(made.error_message.decode() + sql)
         return mode, name, values
 
-    def plan(self, question: Question, *, manual: bool) -> list[str]:
+    def plan(self, question: Question, tuning: str) -> list[str]:
         """How PostgreSQL answers it, in its own words."""
-        mode, name, values = self.ready(question, manual=manual)
+        mode, name, values = self.ready(question, tuning)
         given = ", ".join("'" + value.decode().replace("'", "''") + "'" for value in values)
         told = f"({given})" if given else ""
         rows = self.connections[mode].execute(f"EXPLAIN (ANALYZE, TIMING OFF) EXECUTE {name.decode()}{told}").fetchall()

@@ -72,6 +72,12 @@ class _Values:
         return f"${len(self.sent)}::{kind}"
 
 
+CIRCLE, MANUAL, HANDMADE = "circle", "manual", "handmade"
+TUNINGS = (CIRCLE, MANUAL, HANDMADE)
+"""How far PostGIS is tuned, each with all ways of those before it: one table, its indexes and `ST_DWithin`; what else
+its manual tells, the nearest first by `<->`; tables and statements made by hand for one kind of question."""
+
+
 @dataclass(frozen=True)
 class Way:
     """One way to ask: in which table, how the circle is looked for, how the distance is reckoned."""
@@ -80,21 +86,21 @@ class Way:
     table: str
     circle: str  # `dwithin`, `box`: in the index of the geometry; `plain`: only by arithmetic; `knn`: nearest first
     distance: str  # `knn`: PostGIS's operator; `plain`: arithmetic
-    manual: bool = False  # one table and PostGIS's own functions, as its manual tells
+    tuning: str  # of TUNINGS, the first to which it belongs
 
 
 WAYS = (
-    Way("ST_DWithin", "shop", "dwithin", "knn", manual=True),
-    Way("nearest first", "shop", "knn", "knn", manual=True),
-    Way("ST_DWithin, names in the same row", "wide", "dwithin", "knn", manual=True),
-    Way("ST_DWithin, plain distance", "shop", "dwithin", "plain"),
-    Way("box and plain distance", "shop", "box", "plain"),
-    Way("in the order of an index", "shop", "plain", "plain"),
-    Way("category's listing, nearest first", "listing", "knn", "knn"),
-    Way("category's listing, ST_DWithin", "listing", "dwithin", "knn"),
-    Way("category's listing, box", "listing", "box", "plain"),
-    Way("category's listing in order", "listing", "plain", "plain"),
-    Way("names in the same row, box", "wide", "box", "plain"),
+    Way("ST_DWithin", "shop", "dwithin", "knn", CIRCLE),
+    Way("nearest first", "shop", "knn", "knn", MANUAL),
+    Way("ST_DWithin, names in the same row", "wide", "dwithin", "knn", CIRCLE),
+    Way("ST_DWithin, plain distance", "shop", "dwithin", "plain", HANDMADE),
+    Way("box and plain distance", "shop", "box", "plain", HANDMADE),
+    Way("in the order of an index", "shop", "plain", "plain", HANDMADE),
+    Way("category's listing, nearest first", "listing", "knn", "knn", HANDMADE),
+    Way("category's listing, ST_DWithin", "listing", "dwithin", "knn", HANDMADE),
+    Way("category's listing, box", "listing", "box", "plain", HANDMADE),
+    Way("category's listing in order", "listing", "plain", "plain", HANDMADE),
+    Way("names in the same row, box", "wide", "box", "plain", HANDMADE),
 )
 
 
@@ -186,7 +192,7 @@ def _filters(way: Way, query: SearchQuery, values: _Values, open_bits: bytes) ->
         code = _CODES.index(query.category)
         if way.table == "listing":
             found["category"] = f"s.category = {values.add(code, 'int2')}"
-        elif way.manual:
+        elif way.tuning != HANDMADE:
             found["category"] = f"s.categories @> ARRAY[{values.add(code, 'int2')}]"
         else:
             found["category"] = f"s.mask & {values.add(1 << code, 'int8')} <> 0"

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from chalicelib.catalog import checks, citylog, packing, pages, prices, tables
+from chalicelib.catalog import citylog, packing, pages, prices, tables
 from chalicelib.catalog.changes import Change
 from chalicelib.catalog.model import (
     APPROVED,
@@ -215,6 +215,8 @@ def _put_place(name: str, put: Callable[[Transaction], None]) -> None:
 
 def put_merchant(ctx: Context, merchant: Merchant) -> None:
     """Raises Stale when another version stands there, and Invalid."""
+    from chalicelib.catalog import checks  # only who writes needs it
+
     _refuse(checks.merchant_faults(merchant))
     tx = Transaction()
     tables.put_merchant(tx, merchant, Stale())
@@ -298,6 +300,8 @@ def put_shop_page(ctx: Context, page: ShopPage) -> None:
 
 def _write(ctx: Context, shop_id: str, change: Callable[[ShopPage | None], ShopPage]) -> None:
     """Reads the page, changes it and writes what differs, again until nobody came between."""
+    from chalicelib.catalog import checks
+
     for attempt in range(_TRIES):
         # The lock is read first: whatever changes the page after this line also moves the lock.
         lock = tables.page_lock(shop_id)

@@ -237,6 +237,40 @@ class FileStore(Protocol):
         """The keys that begin with this text, in order. Raises ProviderUnavailable."""
 
 
+@dataclass(frozen=True)
+class PhotoPlace:
+    """Where one photo can be put until `expires_at`: a form with these fields, and `file` as the last one."""
+
+    url: str
+    fields: dict[str, str]
+    expires_at: Instant
+
+
+@dataclass(frozen=True)
+class Uploaded:
+    """What lies in a place: the media type that was agreed on, and every byte."""
+
+    content_type: str
+    content: bytes
+
+
+class Photos(Protocol):
+    """Photos by the id of their image. What is put into a place is nobody's business and gone after a day; what is kept
+    can be seen by everybody who knows its id, and never changes."""
+
+    def place(self, image: str, content_type: str, size: int, expires_at: Instant) -> PhotoPlace:
+        """A place that takes from 1 to `size` bytes of exactly this type, and nothing after it has expired."""
+
+    def fetch(self, image: str) -> Uploaded | None:
+        """What was put there, or None. Raises ProviderUnavailable."""
+
+    def keep(self, image: str, upload: Uploaded) -> None:
+        """From now on it can be seen; where one is kept already, that one stays. Raises ProviderUnavailable."""
+
+    def drop(self, image: str) -> None:
+        """Afterwards nothing is to be seen there. Raises ProviderUnavailable."""
+
+
 class TextCheck(Protocol):
     """What must be known of a text before it is shown to everybody."""
 
@@ -256,5 +290,7 @@ class Ports(Protocol):
     def wechat_login(self) -> WechatLogin: ...
     @property
     def files(self) -> FileStore: ...
+    @property
+    def photos(self) -> Photos: ...
     @property
     def texts(self) -> TextCheck: ...

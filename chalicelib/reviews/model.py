@@ -62,12 +62,6 @@ class AlreadyReviewed(Conflict):
     code = "already_reviewed"
 
 
-class ImageUnknown(Invalid):
-    """An image that is no upload of the caller's, or stands in another review."""
-
-    code = "image_unknown"
-
-
 class ReplyExists(Conflict):
     """The shop has answered, and the review has not been changed since."""
 

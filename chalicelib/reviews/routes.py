@@ -8,7 +8,6 @@ from chalicelib.kernel.errors import InvalidTransition, NotFound
 from chalicelib.reviews import moderation, service
 from chalicelib.reviews.model import (
     AlreadyReviewed,
-    ImageUnknown,
     LineMissing,
     ReplyExists,
     ReplyRefused,
@@ -29,6 +28,7 @@ from chalicelib.reviews.schemas import (
     WriteReply,
     WriteReview,
 )
+from chalicelib.uploads.model import ImageRefused, ImageUnknown
 from chalicelib.web.auth import MEMBER, OPERATORS, PUBLIC, staff
 from chalicelib.web.cursor import open_cursor, seal
 from chalicelib.web.router import Answer, Call, Router
@@ -51,7 +51,7 @@ def _out(call: Call, review: Review) -> ReviewOut:
     allow=MEMBER,
     body=WriteReview,
     answers={201: ReviewOut},
-    errors=(LineMissing, ImageUnknown, ReviewTooEarly, ReviewClosed, AlreadyReviewed, NotFound),
+    errors=(LineMissing, ImageUnknown, ImageRefused, ReviewTooEarly, ReviewClosed, AlreadyReviewed, NotFound),
     idempotency="accepted",
     summary="Review a line of my order",
     description="Open for 30 days from the fulfilment (`reviewable_until` of the line). One review a line.",
@@ -95,7 +95,7 @@ def get_review(call: Call) -> Answer:
     allow=MEMBER,
     body=ChangeReview,
     answers={200: ReviewOut},
-    errors=(ReviewClosed, ImageUnknown),
+    errors=(ReviewClosed, ImageUnknown, ImageRefused),
     if_match=True,
     summary="Change my review, within 30 days",
 )

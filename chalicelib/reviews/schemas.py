@@ -13,6 +13,7 @@ from chalicelib.catalog.schemas import ReviewsOut
 from chalicelib.kernel.instant import Instant
 from chalicelib.reviews.model import MAX_IMAGES, MAX_REASON, MAX_REPLY, MAX_TEXT, Review, Scores, Wanted
 from chalicelib.runtime import messages
+from chalicelib.uploads.schemas import ImageId, ImageOut
 from chalicelib.web.schema import Input, Output, PageQuery, id_rules
 
 _INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -36,7 +37,15 @@ def plain_text(shortest: int, longest: int) -> tuple[StringConstraints, AfterVal
 
 ReviewText = Annotated[str, *plain_text(0, MAX_TEXT), Field(examples=["剪得很细致，环境也安静。"])]
 Score = Annotated[int, Field(ge=1, le=5, examples=[5])]
-ImageId = Annotated[str, *id_rules("img")]
+
+
+def _each_once(images: list[str]) -> list[str]:
+    if len(set(images)) < len(images):
+        raise ValueError("each image once")
+    return images
+
+
+Images = Annotated[list[ImageId], Field(max_length=MAX_IMAGES), AfterValidator(_each_once)]
 ReviewState = Literal["in_review", "published", "hidden", "rejected"]
 
 
@@ -55,11 +64,11 @@ class WriteReview(Input):
     line_id: Annotated[str, *id_rules("lin")] | None = None
     scores: ScoresIn
     text: ReviewText = ""
-    images: list[ImageId] = Field(default_factory=list, max_length=MAX_IMAGES)
+    images: Images = Field(default_factory=list)
     anonymous: bool = False
 
     def wanted(self) -> Wanted:
-        return Wanted(self.scores.scores(), self.text, tuple(dict.fromkeys(self.images)))
+        return Wanted(self.scores.scores(), self.text, tuple(self.images))
 
 
 class ChangeReview(Input):
@@ -67,13 +76,13 @@ class ChangeReview(Input):
 
     scores: ScoresIn | None = None
     text: ReviewText | None = None
-    images: list[ImageId] | None = Field(default=None, max_length=MAX_IMAGES)
+    images: Images | None = None
 
     def wanted(self, review: Review) -> Wanted:
         return Wanted(
             review.scores if self.scores is None else self.scores.scores(),
             review.text if self.text is None else self.text,
-            review.images if self.images is None else tuple(dict.fromkeys(self.images)),
+            review.images if self.images is None else tuple(self.images),
         )
 
 
@@ -106,10 +115,6 @@ class ScoresOut(Output):
     @classmethod
     def of(cls, scores: Scores) -> ScoresOut:
         return cls(service=scores.service, environment=scores.environment, value=scores.value)
-
-
-class ImageOut(Output):
-    id: str = Field(examples=["img_0123456789abcdefghjkmnpqrs"])
 
 
 class ReplyOut(Output):
@@ -159,7 +164,7 @@ class ReviewOut(Output):
             stars=review.scores.stars,
             scores=ScoresOut.of(review.scores),
             text=review.text,
-            images=[ImageOut(id=image) for image in review.images],
+            images=[ImageOut.of(image) for image in review.images],
             reply=ReplyOut(text=review.reply.text, at=str(review.reply.at)) if review.reply else None,
             imported=review.imported,
             created_at=str(review.created_at),

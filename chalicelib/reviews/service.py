@@ -9,16 +9,18 @@ from chalicelib.catalog import service as catalog
 from chalicelib.catalog.rating import Rating
 from chalicelib.identity import service as identity
 from chalicelib.kernel import ids
-from chalicelib.kernel.errors import IdempotencyKeyReused, NotFound, Problem
+from chalicelib.kernel.errors import IdempotencyKeyReused, NotFound, Problem, Stale
 from chalicelib.kernel.page import Page
 from chalicelib.orders import service as orders
 from chalicelib.orders.model import Order
 from chalicelib.reviews import model, tables
-from chalicelib.reviews.model import PUBLISHED, AlreadyReviewed, Author, ImageUnknown, ReplyRefused, Review, Wanted
+from chalicelib.reviews.model import PUBLISHED, AlreadyReviewed, Author, ReplyRefused, Review, Wanted
 from chalicelib.runtime import outbox
 from chalicelib.runtime.context import Context
 from chalicelib.runtime.outbox import News
 from chalicelib.runtime.transaction import AlreadyDone, OldItem, Transaction
+from chalicelib.uploads import service as uploads
+from chalicelib.uploads.model import ImageUnknown
 
 _KEY_CHARS = 8
 
@@ -35,7 +37,8 @@ def write(
 ) -> tuple[Review, bool]:
     """The caller's review of a line of an own order, and whether it stood already, in these very words.
 
-    Raises NotFound, LineMissing, ReviewTooEarly, ReviewClosed, AlreadyReviewed, IdempotencyKeyReused.
+    Raises NotFound, LineMissing, ReviewTooEarly, ReviewClosed, AlreadyReviewed, ImageUnknown, ImageRefused,
+    IdempotencyKeyReused.
     """
     order = orders.own(ctx, order_id)
     line = model.line_of(order, line_id)
@@ -46,7 +49,6 @@ def write(
         _refuse_other(standing.id, standing.mark, mark, key)
         return standing, True
     model.require_open(order, line, ctx.now)
-    _require_images((), wanted.images)
     offer = catalog.offer(ctx, line.offer_id, line.offer_version)
     shown = model.shown_name(identity.account(order.account_id).display_name, anonymous=anonymous)
     author = Author(order.account_id, shown)
@@ -60,9 +62,11 @@ def write(
             return refused
         return None
 
+    _keep_images(ctx, made.images, made.id)
     tx = Transaction()
     # First in the transaction, so that a replay is told by it.
     tables.put_new(tx, made, meets)
+    _use_images(tx, made.id, made.images)
     _publish(tx, ctx, None, made)
     try:
         tx.commit()
@@ -80,11 +84,20 @@ def _refuse_other(review_id: str, stored: str, mark: str, key: str) -> None:
     raise AlreadyReviewed(review_id=review_id)
 
 
-def _require_images(before: Sequence[str], wanted: Sequence[str]) -> None:
-    """Raises ImageUnknown for a new one that nobody has uploaded."""
-    unknown = [image for image in wanted if image not in before]
-    if unknown:
-        raise ImageUnknown(errors=[{"field": "images", "message": f"no upload {image}"} for image in unknown])
+def _keep_images(ctx: Context, images: Sequence[str], own_id: str = "") -> None:
+    """Makes uploads photos of a review. One that the review `own_id` has already is left to the transaction, which
+    knows whether that is this very review. Raises ImageUnknown and ImageRefused."""
+    # Before anything is kept: one that was taken away from a review must not come back to where it was seen.
+    used = tables.used_images(images) if images else {}
+    others = [image for image in images if used.get(image, own_id) != own_id]
+    if others:
+        raise uploads.unknown(others)
+    uploads.keep(ctx, [image for image in images if image not in used])
+
+
+def _use_images(tx: Transaction, review_id: str, images: Sequence[str]) -> None:
+    for image in images:
+        tables.use_image(tx, image, review_id, uploads.unknown([image]))
 
 
 def _faults(ctx: Context, text: str) -> tuple[str, ...]:
@@ -129,13 +142,23 @@ def seen(ctx: Context, review_id: str) -> Review:
 
 
 def edit(ctx: Context, review: Review, wanted: Wanted) -> Review:
-    """The caller's own review, changed. Raises ReviewClosed, and Stale when it has moved since it was read."""
+    """The caller's own review, changed. Raises ReviewClosed, ImageUnknown, ImageRefused, and Stale when it has moved
+    since it was read."""
     faults = review.faults if wanted.text == review.text else _faults(ctx, wanted.text)
-    _require_images(review.images, wanted.images)
     after = model.edited(review, wanted, faults, ctx.now)
     if after != review:
+        added = [image for image in after.images if image not in review.images]
+        gone = [image for image in review.images if image not in after.images]
+        try:
+            _keep_images(ctx, added)
+        except ImageUnknown:
+            if _known(review.id).version != review.version:
+                raise Stale from None  # the same change, a moment earlier, has taken the image
+            raise
         tx = Transaction()
         save(tx, ctx, review, after)
+        _use_images(tx, review.id, added)
+        tx.after_commit(lambda: uploads.drop(ctx, gone))
         tx.commit()
     return after
 

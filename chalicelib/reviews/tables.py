@@ -4,6 +4,7 @@
 |---|---|---|
 | tag of the shop | half of the review's id | the review; while it is not published it stands in the index `moderated` |
 | `<tag>#all` | `<ms>#<half>` | a published review: its place in the list, and its scores, which are what is counted |
+| `<image>` | `-` | the review that has taken this image; it stays when the image is taken away |
 | `<tag>#img` | `<ms>#<half>` | the same, of those with images |
 
 The instant is that of the writing and never changes, so pages are stable; the index `by_score` orders the same rows.
@@ -28,6 +29,7 @@ from chalicelib.runtime.transaction import OldItem, Otherwise, Transaction
 NEWEST, HIGHEST, LOWEST = "newest", "highest", "lowest"
 _ALL, _IMAGES = "all", "img"
 _BATCH = 100
+_ONE = "-"
 
 
 class ModeratedIndex(GlobalSecondaryIndex["_ReviewsRow"]):  # type: ignore[no-untyped-call]  # untyped in PynamoDB
@@ -69,6 +71,12 @@ class ReviewRow(_ReviewsRow):
     version = IntegerAttribute(attr_name="v")
     mark = UnicodeAttribute(attr_name="rh", null=True)
     content = PackedAttribute(attr_name="d")
+
+
+class ImageRow(_ReviewsRow):
+    """An image is used once, for good."""
+
+    review_id = UnicodeAttribute(attr_name="r")
 
 
 class PlaceRow(_ReviewsRow):
@@ -205,6 +213,13 @@ def moments(shop_id: str, after: str | None, limit: int) -> list[tuple[str, str]
     return [(row.sk, f"rev_{tag}{_half(row.sk)}") for row in rows]
 
 
+def used_images(images: Sequence[str]) -> dict[str, str]:
+    """A106 the reviews that have had some of these images, by image, strongly."""
+    return {
+        row.pk: row.review_id for row in ImageRow.batch_get([(image, _ONE) for image in images], consistent_read=True)
+    }
+
+
 def scores_of(shop_id: str) -> Iterator[Scores]:
     """A104 the scores of all published reviews of a shop, strongly: some sixty of them a read unit."""
     for row in PlaceRow.query(f"{ids.tag(shop_id)}#{_ALL}", consistent_read=True):
@@ -226,6 +241,11 @@ def in_state(state: str, after: str | None, limit: int) -> Page[str]:
 def put_new(tx: Transaction, review: Review, otherwise: Otherwise) -> None:
     tx.put_new(_row(review), otherwise)
     _put_places(tx, None, review)
+
+
+def use_image(tx: Transaction, image: str, review_id: str, otherwise: Otherwise) -> None:
+    """A106 given to the first review that asks."""
+    tx.put_new(ImageRow(image, _ONE, review_id=review_id), otherwise)
 
 
 def save(tx: Transaction, before: Review, after: Review) -> None:

@@ -39,8 +39,11 @@ class Settings:
     payments: str = "chalicelib.providers.payments.stripe:StripePayments"
     wechat_login: str = "chalicelib.providers.wechat_login.local:LocalUsers"
     files: str = "chalicelib.providers.files.local:Directory"
+    photos: str = "chalicelib.providers.files.local_photos:LocalPhotos"
     texts: str = "chalicelib.providers.texts.rules:WordList"
     files_bucket: str = ".linli/files"  # a directory on one machine, the name of a bucket in the cloud
+    photos_bucket: str = ".linli/photos"  # likewise
+    photos_url: str = ""  # where photos are read from: a CDN before the bucket, or `/media` beside the API
     secrets_file: str = ".linli/secrets.json"  # in the cloud the path of the parameters, `/linli/<stage>/`
     secret_names: str = ""  # in the cloud the names that this function may read, with commas between
     sms_inbox: str = ".linli/sms.sqlite"
@@ -67,6 +70,7 @@ class Settings:
     rate_account_minute: int = 600
     rate_address_minute: int = 1_200
     rate_lease: int = 20
+    rate_uploads_minute: int = 30  # of one account
 
     # Booking and orders
     quote_seconds: int = 600

@@ -83,6 +83,8 @@ def due(ctx: Context, city: str, pointer: Pointer | None) -> str:
     changes = latest - pointer.sequence - 1  # its own announcement is an entry as well
     if changes < 0:
         return "the tables were restored"
+    if pointer.key not in ctx.ports.files.list(pointers.folder(city)):
+        return "its file is gone"  # as after a restore to when an older base stood
     if changes == 0:
         return ""
     if changes >= max(OFTEN, pointer.count // 50):

@@ -15,8 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chalicelib.catalog import citylog
 from chalicelib.catalog import service as catalog
@@ -25,10 +24,12 @@ from chalicelib.kernel.errors import Unavailable
 from chalicelib.kernel.instant import SECOND_MS, Instant
 from chalicelib.runtime import log
 from chalicelib.runtime.context import Context
-from chalicelib.search import cold, tables
-from chalicelib.search.model import Entry, Note, SearchPage, SearchQuery
+from chalicelib.search import news, tables
+from chalicelib.search.model import Entry, SearchPage, SearchQuery
 from chalicelib.search.plain import Index, Plain, Since
-from chalicelib.search.pointers import Pointer
+
+if TYPE_CHECKING:
+    from chalicelib.search.pointers import Pointer
 
 POLL_MS = 2 * SECOND_MS
 MAX_PLAIN = 20_000  # shops that are held as plain values; a city with more waits for its first base
@@ -74,16 +75,10 @@ def find(ctx: Context, city: str, query: SearchQuery) -> SearchPage:
         pointer, since = held.pointer, Since(dict(held.since.entries))
     if pointer is None:
         raise Unavailable(retry_after_seconds=30)
+    from chalicelib.search import cold  # small cities never need it
+
     page = cold.find(ctx, pointer, since, query)
     return page if page is not None else _waited(ctx, city, query)
-
-
-def ask_again(city: str) -> None:
-    """The next search of the city looks at its log at once: this process has just written there."""
-    with _lock:
-        held = _cities.get(city)
-        if held is not None:
-            held.asked_at = _LONG_AGO
 
 
 def forget() -> None:
@@ -112,7 +107,7 @@ def _followed(ctx: Context, city: str) -> Held:
     held = _cities.get(city)
     if held is None:
         held = _cities[city] = _begun(ctx, city)
-    elif abs(ctx.now.since(held.asked_at)) >= POLL_MS:
+    elif city in news.just_told or abs(ctx.now.since(held.asked_at)) >= POLL_MS:
         try:
             _poll(ctx, held)
         except LogTrimmed:
@@ -157,6 +152,7 @@ def _read_whole(ctx: Context, held: Held) -> None:
 
 
 def _poll(ctx: Context, held: Held) -> None:
+    news.just_told.discard(held.city)
     latest = citylog.sequence(held.city)
     if latest < held.sequence and citylog.sequence(held.city, consistent=True) < held.sequence:
         # The tables were restored to an earlier time: what is known here never was.
@@ -182,19 +178,8 @@ def apply(change: Change, into: Index | Since) -> int:
     elif "base" in change.told:
         return int(change.told["base"])
     else:
-        into.note(*_noted(change.told))
+        into.note(*news.unpack(change.told))
     return 0
-
-
-def told_note(day: date, shop_id: str, note: Note) -> dict[str, Any]:
-    """A note as the log has it."""
-    until = None if note.bookable_until is None else note.bookable_until.ms
-    return {"day": day.isoformat(), "shop": shop_id, "until": until, "revision": note.revision}
-
-
-def _noted(told: dict[str, Any]) -> tuple[date, str, Note]:
-    until = None if told["until"] is None else Instant(told["until"])
-    return date.fromisoformat(told["day"]), told["shop"], Note(until, told["revision"])
 
 
 # How a base is loaded, in a thread of its own

@@ -8,7 +8,6 @@ and the records themselves, a stretch for each row of cells.
 from __future__ import annotations
 
 import sys
-import zlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -41,18 +40,22 @@ class _TooMuch(Exception):
     """What the search asks for cannot be read in a moment."""
 
 
+class _NotRead(Exception):
+    """The store did not give what the file must have."""
+
+
 def find(ctx: Context, pointer: Pointer, since: Since, query: SearchQuery) -> SearchPage | None:
     """None where the search asks for more than can be read in a moment: words, a place with too many shops, or what to
     do where it finds nothing, for which one has to look further around."""
     if query.q.strip():
         return None
     try:
-        part = _File(pointer.key, lambda begin, end: ctx.ports.files.read(pointer.key, begin, end))
+        part = _File(pointer.key, lambda begin, end: _read(ctx, pointer.key, begin, end))
         whole = part.header.count <= MAX_SHOPS
         entries = {entry.id: entry for entry in part.entries(query, whole=whole)}
     except _TooMuch:
         return None
-    except (BaseInvalid, KeyError, ValueError, IndexError, zlib.error, ProviderUnavailable) as error:
+    except (_NotRead, BaseInvalid) as error:
         # The file has just been removed for a newer one, or its store does not answer.
         log.warning("a part of a base could not be read", city=pointer.city, key=pointer.key, error=repr(error))
         return None
@@ -63,6 +66,17 @@ def find(ctx: Context, pointer: Pointer, since: Since, query: SearchQuery) -> Se
     notes = {} if query.bookable_on is None else tables.notes_of_day(pointer.city, query.bookable_on)
     page = model.find(query, list(entries.values()), ctx.now, notes)
     return page if whole or page.hits or query.after is not None else None
+
+
+def _read(ctx: Context, key: str, begin: int, end: int) -> bytes:
+    """Raises _NotRead."""
+    try:
+        found = ctx.ports.files.read(key, begin, end)
+    except (KeyError, ProviderUnavailable) as error:
+        raise _NotRead from error
+    if len(found) != end - begin:
+        raise _NotRead
+    return found
 
 
 class _File:
@@ -80,17 +94,16 @@ class _File:
             raise _TooMuch
         calendars = _Calendars(self, with_work=query.bookable_on is not None)
         dictionary = self.section("dictionary")
-        for record in self._records(spans):
+        for record in self._records([span for span in spans if span[0] < span[1]]):
             yield records.entry_of(records.inflated(record, dictionary), calendars.of)
 
     def _spans(self, origin: Point, radius_m: int) -> list[Span]:
         """The rows of the cells that the circle can reach, one stretch for each row of cells."""
         grid = self.header.grid
         runs = grid.runs(grid.circle(origin, radius_m))
-        first = runs[0].begin
-        starts = self.numbers("cells", first, runs[-1].end + 1)
-        spans = ((starts[run.begin - first], starts[run.end - first]) for run in runs)
-        return [(begin, end) for begin, end in spans if begin < end]
+        first, last = runs[0][0], runs[-1][-1]
+        starts = self.numbers("cells", first, last + 1)
+        return [(starts[begin - first], starts[end - first]) for begin, _, _, end in runs]
 
     def _records(self, spans: Sequence[Span]) -> Iterator[bytes]:
         if not spans:

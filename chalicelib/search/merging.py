@@ -12,6 +12,9 @@ from chalicelib.search.ranking import Place
 
 K = TypeVar("K")
 
+# In the order in which `model.relaxed` tries them: of equal counts the earlier one stands first.
+_FILTERS = ("q", "category", "kind", "price", "rating", "open_now", "bookable_on", "has_voucher", "radius")
+
 
 def merged(query: SearchQuery, pages: Sequence[SearchPage], now: Instant) -> SearchPage:
     """What one city of all their shops would have answered: each page is its own city's, of the same query.
@@ -66,4 +69,4 @@ def relaxed(several: Iterable[Sequence[Relax]]) -> tuple[Relax, ...]:
         if relax.radius_m in (None, nearest):
             counts[relax.filter] += relax.count
     found = (Relax(name, count, nearest if name == "radius" else None) for name, count in counts.items())
-    return tuple(sorted(found, key=lambda relax: -relax.count))
+    return tuple(sorted(found, key=lambda relax: (-relax.count, _FILTERS.index(relax.filter))))

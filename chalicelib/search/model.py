@@ -18,6 +18,7 @@ from chalicelib.kernel.instant import Instant
 from chalicelib.kernel.money import EXPONENTS, Money
 from chalicelib.search import ranking, words
 from chalicelib.search.calendar import Calendar
+from chalicelib.search.news import Note
 from chalicelib.search.ranking import SORTS, Affinity, Place
 from chalicelib.search.readings import Readings
 from chalicelib.search.words import Token
@@ -115,14 +116,6 @@ class Entry:
         personal = 0 if place.affinity is None else place.affinity.part(self.categories, self.id)
         card = self.card
         return ranking.parts(distance, card.rating_centi, card.sales, self.born_day, place.as_of_day, personal)
-
-
-@dataclass(frozen=True)
-class Note:
-    """What booking says of a shop's day: until when something is free. The newer revision stands."""
-
-    bookable_until: Instant | None
-    revision: int
 
 
 @dataclass(frozen=True)

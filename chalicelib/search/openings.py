@@ -171,7 +171,7 @@ class _Day:
     zone's date changes."""
 
     def __init__(self, calendars: int) -> None:
-        self.until = np.full(calendars, _UNASKED, np.int64)
+        self.until: Array = np.full(calendars, _UNASKED, np.int64)
         self.since, self.end = _FIRST, _LAST
 
     def ask(self, number: int, calendar: Calendar, day: date, now: Instant) -> None:

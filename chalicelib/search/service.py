@@ -1,12 +1,14 @@
 """Search's public face. A warm process answers from memory and asks every two seconds whether its city has changed.
 
-A change is found within two seconds and the store's own lag.
+A change is found within two seconds and the store's own lag. What answers is loaded by the first search: booking comes
+here too, and a first order need not wait for it.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
+from typing import TYPE_CHECKING
 
 from chalicelib.catalog import citylog
 from chalicelib.catalog import service as catalog
@@ -15,20 +17,28 @@ from chalicelib.kernel.geo import distance_m
 from chalicelib.kernel.instant import Instant
 from chalicelib.runtime.context import Context
 from chalicelib.runtime.transaction import AlreadyDone, Transaction
-from chalicelib.search import cities, merging, tables
-from chalicelib.search.model import MAX_RADIUS_M, Affinity, Note, Relax, SearchPage, SearchQuery
+from chalicelib.search import news, tables
+from chalicelib.search.news import Note
+
+if TYPE_CHECKING:
+    from chalicelib.search.model import Relax, SearchPage, SearchQuery
+    from chalicelib.search.ranking import Affinity
 
 
 def search(ctx: Context, query: SearchQuery, affinity: Affinity | None = None) -> SearchPage:
     """One page of shops, the first one shaped by the affinity; later ones bring theirs in their key.
 
     Raises CityNotServed, CursorInvalid for a key that is none, and Unavailable while a large city is not loaded."""
+    from chalicelib.search import cities
+
     if affinity is not None:
         query = replace(query, affinity=affinity)
     areas = _areas(ctx, query)
     pages = [cities.find(ctx, area.code, query) for area in areas]
     if pages[0].hits and len(pages) == 1:
         return pages[0]
+    from chalicelib.search import merging
+
     page = pages[0] if len(pages) == 1 else merging.merged(query, pages, ctx.now)
     if not page.hits and query.after is None:
         page = replace(page, relax=_relaxed(ctx, query, areas, pages))
@@ -61,11 +71,11 @@ def note_day(
         tables.put_note(tx, city, day, shop_id, note)
 
     try:
-        citylog.tell(ctx, city, cities.told_note(day, shop_id, note), write)
+        citylog.tell(ctx, city, news.pack(day, shop_id, note), write)
     except AlreadyDone:
         return False
     finally:
-        cities.ask_again(city)
+        news.just_told.add(city)
     return True
 
 
@@ -88,6 +98,9 @@ def _areas(ctx: Context, query: SearchQuery, radius_m: int | None = None) -> lis
 
 def _relaxed(ctx: Context, query: SearchQuery, areas: list[City], pages: list[SearchPage]) -> tuple[Relax, ...]:
     """What to change. A wider radius may reach cities that the search did not: they are asked as well."""
+    from chalicelib.search import cities, merging
+    from chalicelib.search.model import MAX_RADIUS_M
+
     said = [page.relax for page in pages]
     for area in _areas(ctx, query, MAX_RADIUS_M):
         if area not in areas:

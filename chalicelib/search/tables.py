@@ -4,13 +4,16 @@ and which file is the base of each city."""
 from __future__ import annotations
 
 from datetime import date, timedelta
+from typing import TYPE_CHECKING
 
 from chalicelib.kernel.errors import Conflict
 from chalicelib.kernel.instant import Instant, local_midnight
 from chalicelib.runtime.dynamo import IntegerAttribute, PackedAttribute, Row, query_all, table_name
 from chalicelib.runtime.transaction import Transaction
-from chalicelib.search.model import Note
-from chalicelib.search.pointers import Pointer
+from chalicelib.search.news import Note
+
+if TYPE_CHECKING:
+    from chalicelib.search.pointers import Pointer
 
 _KEEP_DAYS = 3
 
@@ -74,6 +77,8 @@ class BaseMoved(Conflict):
 def base(city: str, *, consistent: bool = False) -> Pointer | None:
     """A111: the base that stands."""
     for row in BaseRow.query(f"base#{city}", BaseRow.sk == "-", consistent_read=consistent):
+        from chalicelib.search.pointers import Pointer  # booking comes here too, and needs none
+
         plain = row.content
         return Pointer(
             city=city,

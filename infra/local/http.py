@@ -12,7 +12,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import urlsplit
@@ -45,6 +45,16 @@ _OURS = {"content-length", "connection", "date", "transfer-encoding"}
 
 # Asked before the application: (method, target, headers, body) -> an answer, or None when the path is not local-only.
 LocalRoutes = Callable[[str, str, Mapping[str, str], bytes | None], Answer | None]
+
+
+def first_of(routes: Iterable[LocalRoutes]) -> LocalRoutes:
+    """The answer of the first that has one."""
+    asked = tuple(routes)
+
+    def answer(method: str, target: str, headers: Mapping[str, str], body: bytes | None) -> Answer | None:
+        return next((found for each in asked if (found := each(method, target, headers, body)) is not None), None)
+
+    return answer
 
 
 class _ThreadLocalChalice(LocalChalice):

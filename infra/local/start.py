@@ -139,7 +139,8 @@ class Stack:
 
         from chalicelib.runtime.resources import sqs as queue_client
         from infra.local.console import Console
-        from infra.local.http import HttpServer
+        from infra.local.http import HttpServer, first_of
+        from infra.local.media import Media
         from infra.local.resources import create_resources
         from infra.local.scheduler import Scheduler
         from infra.local.usage import Usage
@@ -152,9 +153,12 @@ class Stack:
         usage.count_sqs(sqs)
         queue_client().listeners.append(usage.count_sqs_call)
         scheduler = Scheduler(app, lambda: local_now(self.place.clock_file), usage)
-        console = Console.from_environment(os.environ, scheduler, usage)
+        routes = [
+            Media.from_environment(os.environ).answer,
+            Console.from_environment(os.environ, scheduler, usage).answer,
+        ]
         try:
-            http = HttpServer(app, LOOPBACK, self.place.port, console.answer, usage)
+            http = HttpServer(app, LOOPBACK, self.place.port, first_of(routes), usage)
         except OSError as error:
             raise StartError(f"port {self.place.port} cannot be used: {error.strerror}") from error
         worker = Worker(app, sqs, usage)
@@ -170,6 +174,7 @@ def environment_for(place: Place, endpoints: Mapping[str, str], stripe_port: int
         "LINLI_SECRETS": "chalicelib.providers.secrets.local:FileSecrets",
         "LINLI_SMS": "chalicelib.providers.sms.local:Inbox",
         "LINLI_FILES": "chalicelib.providers.files.local:Directory",
+        "LINLI_PHOTOS": "chalicelib.providers.files.local_photos:LocalPhotos",
         # Everybody on this machine shares one address, and people who test take phones in a row: neither is an attack.
         "LINLI_RATE_ADDRESS_MINUTE": "1000000",
         "LINLI_OTP_PER_ADDRESS_HOUR": "100000",
@@ -188,6 +193,7 @@ def environment_for(place: Place, endpoints: Mapping[str, str], stripe_port: int
         "LINLI_DATA": str(place.data),
         "LINLI_SECRETS_FILE": str(place.data / "secrets.json"),
         "LINLI_FILES_BUCKET": str(place.data / "files"),
+        "LINLI_PHOTOS_BUCKET": str(place.data / "photos"),
         "LINLI_SMS_INBOX": str(place.data / "sms.sqlite"),
         "LINLI_CLOCK_FILE": str(place.clock_file),
         "LINLI_STRIPE_BASE_URL": f"http://{LOOPBACK}:{stripe_port}",

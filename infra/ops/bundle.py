@@ -2,8 +2,8 @@
 
 Lambda's disk cannot be written to, so Python compiles every source anew at each cold start, and that is more than half
 of a start's work (docs/decisions/0015). What a start loads therefore ships compiled: libraries without their sources
-and docstrings, our own code beside its sources, which stack traces show. Everything else ships as it came, which is
-smaller.
+and docstrings, our own code, all of it, beside its sources, which stack traces show. Everything else ships as it came,
+which is smaller.
 """
 
 from __future__ import annotations
@@ -27,6 +27,13 @@ SERVICES = frozenset({"s3", "sns", "ssm"})
 STRIPE_SERVICES = frozenset({"balance", "balance_transaction", "event", "payment_intent", "refund"})
 _STRIPE_KEPT = "|".join(sorted(STRIPE_SERVICES | {"oauth", "stripe"}))  # the client itself imports the last two
 
+# What numpy loads at its first use, `np.random`; a test compares with what our code asks of it.
+NUMPY_LAZY = frozenset({"char", "compat", "core", "fft", "ma", "polynomial", "random", "rec", "strings"})
+_NUMPY_LAZY = "|".join(sorted(NUMPY_LAZY))
+
+# What a process comes to soon after its start, beside the first search: numpy and the city's index.
+LATER = ("chalicelib.search.building", "chalicelib.search.engine")
+
 # What is left out, each with its reason. The probe loads and uses the rest from the zip alone.
 LEFT_OUT: tuple[tuple[str, str], ...] = (
     (r"(.*/)?__pycache__/.*", "made for another place; what ships compiled is compiled here"),
@@ -47,6 +54,18 @@ LEFT_OUT: tuple[tuple[str, str], ...] = (
     (r"phonenumbers/shortdata/region_.*", "numbers of emergency services, each country's loaded when it is asked for"),
     (r"(?:cffi|pycparser)/.*", "builds bindings from C; cryptography needs only what was built, _cffi_backend"),
     (r"dateutil/zoneinfo/.*\.tar\.gz", "a second copy of the time zones"),
+    (
+        r"(?:bin|numpy/(?:_pyinstaller|distutils|doc|f2py|testing))/.*|numpy/typing/mypy_plugin\.py",
+        "numpy's tools for those who build with it, and its plugin for the type checker",
+    ),
+    (
+        r"numpy/(?:.*/)?(?:tests/.*|conftest\.py|_[a-z_]*tests\.[^/]*\.so)",
+        "tests of numpy, and what is compiled for them",
+    ),
+    (r"numpy/(?!.*\.(?:pyi?|so)$).*", "headers, and libraries to link with"),
+    (rf"numpy/(?:{_NUMPY_LAZY})/.*", "parts of numpy that it loads when they are asked for; no code of ours asks"),
+    (r"numpy/_core/_simd\..*", "shows numpy's own tests which instructions it found"),
+    (r"pypinyin/(?!(?:pinyin|phrases)_dict\.json).*", "its code: search reads the two dictionaries as files"),
     (r"tzdata/zoneinfo/[^/]+\.(?:zi|tab)", "the sources of the time zones, and tables for people who choose one"),
 )
 _LEFT_OUT = re.compile("|".join(f"(?:{pattern})" for pattern, _ in LEFT_OUT))
@@ -97,7 +116,7 @@ def _shipped(old: ZipFile, loaded: frozenset[str]) -> Iterator[tuple[str, bytes]
         own = name.startswith(_OURS)
         if own or name not in loaded:
             yield name, content
-        if name in loaded:
+        if name in loaded or (own and name.endswith(".py")):
             yield _compiled_name(name, own=own), compiled(name, content, own=own)
 
 
@@ -111,7 +130,9 @@ def _compiled_name(name: str, *, own: bool) -> str:
 def compiled(name: str, source: bytes, *, own: bool) -> bytes:
     """A module's code as Python keeps it, for this very version. Neither a date nor a place of this machine stands in
     it, and Python does not look whether the source is another: nothing changes in a deployed package."""
-    code = compile(source, f"/var/task/{name}", "exec", dont_inherit=True, optimize=0 if own else 2)
+    # numpy does not load without its docstrings: it gives them to functions that are written in C.
+    level = 0 if own else 1 if name.startswith("numpy/") else 2
+    code = compile(source, f"/var/task/{name}", "exec", dont_inherit=True, optimize=level)
     flags = (0b01).to_bytes(4, "little")  # known by the source's hash, and not checked
     return importlib.util.MAGIC_NUMBER + flags + importlib.util.source_hash(source) + marshal.dumps(code)
 
@@ -119,7 +140,7 @@ def compiled(name: str, source: bytes, *, own: bool) -> bytes:
 _LIST = """
 import importlib, json, sys
 asked = json.loads(sys.argv[1])
-for name in asked["modules"]:
+for name in [*asked["modules"], *asked["later"]]:
     importlib.import_module(name)
     application = getattr(sys.modules[name], "app", None)
     if hasattr(application, "load_everything"):
@@ -137,7 +158,7 @@ print(json.dumps(sorted(sys.modules)))
 def loaded_by(modules: Iterable[str]) -> frozenset[str]:
     """The files, as the zip names them, of all modules that a start may load: what importing these leads to in this
     environment, which holds the same versions. It decides only how fast a start is, never whether it works."""
-    asked = json.dumps({"modules": sorted(set(modules)), "services": sorted(SERVICES)})
+    asked = json.dumps({"modules": sorted(set(modules)), "later": LATER, "services": sorted(SERVICES)})
     run = subprocess.run(
         [sys.executable, "-c", _LIST, asked],
         cwd=ROOT,

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import TypeVar, get_type_hints
 
+from chalicelib.catalog.bundles import BundleGroup, BundleItem
 from chalicelib.catalog.hours import Hours, Minutes, every_day
 from chalicelib.catalog.model import (
     INSTANT,
@@ -32,7 +33,7 @@ from chalicelib.kernel.instant import Instant
 from chalicelib.kernel.money import Money
 from infra.ops.demo_city_care import BEAUTY, MASSAGE, NAILS
 from infra.ops.demo_city_life import FITNESS, PET, PHOTO
-from infra.ops.demo_city_menus import BARBER, HAIR, OLD_BARBER, Dish, Extra, Menu
+from infra.ops.demo_city_menus import BARBER, HAIR, OLD_BARBER, SPRING_FESTIVAL, Choice, Dish, Extra, Menu
 
 CODE = "sha"
 ZONE = "Asia/Shanghai"
@@ -68,9 +69,7 @@ CATEGORIES = tuple(
 # Spring Festival: the eve ends early, then three days of rest.
 _HOLIDAYS: dict[date, Minutes] = {
     date(2027, 2, 5): ((600, 960),),
-    date(2027, 2, 6): (),
-    date(2027, 2, 7): (),
-    date(2027, 2, 8): (),
+    **dict.fromkeys(SPRING_FESTIVAL, ()),
 }
 
 
@@ -202,6 +201,15 @@ def page_of(place: Place, number: int) -> ShopPage:
     return ShopPage(shop, offers, _team(shop, place, number, menu, offers))
 
 
+def before_reductions(page: ShopPage) -> ShopPage:
+    """The shop as it was when what is struck through today was the price."""
+    offers = (
+        offer if offer.list_price is None else replace(offer, price=offer.list_price, list_price=None, version=1)
+        for offer in page.offers
+    )
+    return replace(page, offers=tuple(offers))
+
+
 def _shop(place: Place, number: int, menu: Menu) -> Shop:
     identity = shop_id(place.slug)
     return Shop(
@@ -251,8 +259,17 @@ def _offer(shop: Shop, place: Place, rank: int, dish: Dish) -> Offer:
         confirmation=REQUEST if dish.on_request else INSTANT,
         policy=POLICY,
         usage_rules=tuple(_text(rule) for rule in dish.rules),
+        usage=dish.usage,
+        bundle=tuple(_group(choice, place.tier) for choice in dish.bundle),
+        list_price=None if dish.was is None else _yuan(dish.was[place.tier]),
         rank=rank,
+        version=1 if dish.was is None else 2,
     )
+
+
+def _group(choice: Choice, tier: int) -> BundleGroup:
+    items = (BundleItem(_text(part.name), part.quantity, _yuan(part.yuan[tier])) for part in choice.parts)
+    return BundleGroup(_text(choice.name), tuple(items), choice.choose, choice.rule)
 
 
 def _option(offer_id: str, extra: Extra, tier: int) -> Option:

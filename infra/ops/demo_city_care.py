@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from infra.ops.demo_city_menus import TEST, Dish, Extra, Menu, Role
+from chalicelib.catalog.bundles import AT_MOST
+from chalicelib.catalog.usage import Usage
+from infra.ops.demo_city_menus import SPRING_FESTIVAL, TEST, Choice, Dish, Extra, Menu, Part, Role
 
 _BEAUTICIAN = Role(("美容师", "Beautician"))
 
@@ -31,6 +33,53 @@ BEAUTY = Menu(
             lead_minutes=60,
             rules=(TEST,),
             chair=True,
+            was=(198, 358, 680),
+        ),
+        Dish(
+            "set",
+            ("焕肤套餐", "Fresh skin set"),
+            (218, 398, 788),
+            120,
+            ("清洁打底，再从两项护理里选一项，送一件小东西。", "A cleanse, one of two treatments, and a little extra."),
+            after_minutes=10,
+            lead_minutes=60,
+            rules=(TEST,),
+            chair=True,
+            bundle=(
+                Choice(
+                    ("必含", "Always"),
+                    (
+                        Part(("小气泡清洁", "Bubble cleansing facial"), (98, 168, 298)),
+                        Part(("肩颈放松 10 分钟", "Ten minutes for the shoulders"), (20, 40, 60)),
+                    ),
+                    2,
+                ),
+                Choice(
+                    ("护理二选一", "One of two treatments"),
+                    (
+                        Part(("深层补水护理", "Deep hydration facial"), (168, 298, 580)),
+                        Part(("舒缓修护", "Soothing repair"), (178, 318, 620)),
+                    ),
+                    1,
+                ),
+                Choice(
+                    ("小心意，最多选一", "A little extra, at most one"),
+                    (
+                        Part(("补水面膜 2 片", "Two hydrating masks"), (18, 28, 58), 2),
+                        Part(("修眉", "Brows plucked"), (38, 68, 128)),
+                    ),
+                    1,
+                    AT_MOST,
+                ),
+            ),
+            usage=Usage(
+                valid_days=90,
+                blackout=SPRING_FESTIVAL,
+                weekly=dict.fromkeys(range(5), ((600, 1080),)),
+                per_visit=1,
+                stackable=False,
+                reservation=True,
+            ),
         ),
         Dish(
             "brow",

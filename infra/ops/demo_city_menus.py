@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import date
+
+from chalicelib.catalog.bundles import EXACTLY
+from chalicelib.catalog.usage import Usage
 
 Words = tuple[str, str]
 Yuan = tuple[int, int, int]
+
+SPRING_FESTIVAL = tuple(date(2027, 2, day) for day in (6, 7, 8))
 
 
 @dataclass(frozen=True)
@@ -21,8 +27,27 @@ class Extra:
 
 
 @dataclass(frozen=True)
+class Part:
+    """An item of a bundle; `yuan` is what its whole quantity costs alone."""
+
+    name: Words
+    yuan: Yuan
+    quantity: int = 1
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A group of a bundle: `choose` of the parts."""
+
+    name: Words
+    parts: tuple[Part, ...]
+    choose: int
+    rule: str = EXACTLY
+
+
+@dataclass(frozen=True)
 class Dish:
-    """An offer of a menu. Shops below `from_tier` do not have it."""
+    """An offer of a menu. Shops below `from_tier` do not have it. `was` is what it cost until the seeding."""
 
     slug: str
     name: Words
@@ -38,6 +63,9 @@ class Dish:
     chair: bool = False
     on_request: bool = False
     from_tier: int = 0
+    was: Yuan | None = None
+    bundle: tuple[Choice, ...] = ()
+    usage: Usage = field(default_factory=Usage)
 
     def fits(self, tier: int) -> bool:
         return tier >= self.from_tier

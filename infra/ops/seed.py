@@ -25,6 +25,8 @@ MERCHANT_PHONE = "+8613900000001"
 OPERATOR_PHONE = "+8613700000001"
 DEMO_MERCHANT = "mushu"
 
+ASKED_DAYS = 28
+
 _JOB = "seed"
 
 Thing = TypeVar("Thing")
@@ -61,7 +63,13 @@ def seed(ctx: Context) -> SeedReport:
     catalog.put_city(ctx, demo_city.CITY)
     merchants = sum(_new(ctx, catalog.put_merchant, demo_city.merchant_of(owner)) for owner in demo_city.owners())
     pages = [demo_city.page_of(place, number) for number, place in enumerate(demo_city.places())]
-    added = [page for page in pages if _new(ctx, catalog.put_shop_page, page)]
+    # What is struck through must have been asked: the shops stood there with those prices for a while.
+    earlier = ctx.at(ctx.now.plus(days=-ASKED_DAYS))
+    added = [page for page in pages if _new(earlier, catalog.put_shop_page, demo_city.before_reductions(page))]
+    for page in pages:
+        for offer in page.offers:
+            if offer.list_price is not None:
+                _new(ctx, catalog.put_offer, offer)
     reviews = sum(
         importing.bring(ctx, page.shop, reviews_of(place, page, ctx.now))
         for place, page in zip(demo_city.places(), pages, strict=True)

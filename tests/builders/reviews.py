@@ -12,16 +12,17 @@ from chalicelib.reviews.model import rating_of
 from tests import world
 from tests.builders import identity, salons
 from tests.builders import orders as build
+from tests.builders.identity import Person
 from tests.builders.orders import Visit, expect
 from tests.client import Reply
 
 SCORES = {"service": 5, "environment": 4, "value": 5}
 
 
-def served(salon: salons.Salon | None = None, **given: Any) -> Visit:
+def served(salon: salons.Salon | None = None, *, customer: Person | None = None, **given: Any) -> Visit:
     """A visit from its booking to its end, free of charge where nothing else is said, so that nobody has to pay."""
     place = salon or salons.salon(**{"price_minor": 0, "staff": 4, **given})
-    visit = build.booked(place, days_ahead=1)
+    visit = build.booked(place, customer, days_ahead=1)
     visit.until_start()
     for act in ("check-in", "start", "finish"):
         visit.staff_does(act)

@@ -56,7 +56,7 @@ ROWS: dict[str, Row] = {
     **dict.fromkeys(("end_session", "get_me", "change_me", "bind_phone", "register_device"), SELF),
     **dict.fromkeys(("list_addresses", "create_address"), SELF),
     **dict.fromkeys(("get_address", "change_address", "delete_address"), OWN),
-    **dict.fromkeys(("list_favourites", "add_favourite", "remove_favourite"), SELF),
+    **dict.fromkeys(("list_favourites", "add_favourite", "remove_favourite", "ask_upload"), SELF),
     **dict.fromkeys(("make_quote", "place_order", "list_orders", "count_orders"), SELF),
     **dict.fromkeys(("get_order", "prove_order", "list_payment_methods", "open_payment", "get_payment"), OWN),
     **dict.fromkeys(("quote_cancel", "cancel_order"), OWN),

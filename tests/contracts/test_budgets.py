@@ -15,7 +15,7 @@ from chalicelib.reviews import importing
 from chalicelib.reviews.model import Scores
 from chalicelib.runtime.meter import measured
 from tests import world
-from tests.builders import identity, reviews, salons
+from tests.builders import identity, photos, reviews, salons
 from tests.builders import orders as build
 from tests.builders.orders import Visit
 from tests.client import Client
@@ -250,11 +250,19 @@ def test_reviews_cost_what_was_agreed(capsys: pytest.CaptureFixture[str]) -> Non
     build.expect(reviews.write(other), 201)
     with costs.step("count a shop of 200"):
         world.run_queues()
+    pictured = reviews.served(visit.salon)
+    with photos.door() as door:
+        images = [photos.uploaded(pictured.customer.client, door) for _ in range(9)]
+    with costs.step("write one with 9 photos"):
+        build.expect(reviews.write(pictured, images=images), 201)
     for sort in ("newest", "lowest"):
         with costs.step(f"a page of 20, {sort}"):
             build.expect(Client().get(f"/v1/shops/{shop.id}/reviews?sort={sort}"), 200)
     show(capsys, costs.text())
     assert costs.writes["write a review"] <= 8
+    # Twice for each photo, in a transaction, and for the place in the list of those with photos.
+    assert costs.writes["write one with 9 photos"] <= costs.writes["write a review"] + 9 * 2 + 3
+    assert costs.reads["write one with 9 photos"] <= costs.reads["write a review"] + 9
     assert costs.writes["count the shop"] <= 18
     assert costs.writes["answer it"] <= 2
     assert costs.writes["write it again"] == 0

@@ -98,8 +98,8 @@ def test_a_first_search_loads_what_it_needs() -> None:
     found = first(event_of("GET", f"/v1/search?city=sha&q={shop.id[-8:]}", None, {}))
     assert (found.status, [hit["shop_id"] for hit in found.body["items"]]) == (200, [shop.id])
     assert not found.loaded & (HEAVY | {"jwt"})
-    assert found.of_ours <= 56
-    assert len(found.loaded) <= 190
+    assert found.of_ours <= 60
+    assert len(found.loaded) <= 199
 
 
 def test_a_first_order_loads_what_it_needs() -> None:
@@ -111,8 +111,8 @@ def test_a_first_order_loads_what_it_needs() -> None:
     placed = first(event_of("POST", "/v1/orders", {"quote_id": made["id"]}, headers))
     assert (placed.status, placed.body["state"]) == (201, "pending_payment")
     assert not placed.loaded & HEAVY
-    assert placed.of_ours <= 78
-    assert len(placed.loaded) <= 224
+    assert placed.of_ours <= 76
+    assert len(placed.loaded) <= 226
 
 
 def test_garbage_is_collected_from_the_first_answer_on() -> None:

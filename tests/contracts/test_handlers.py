@@ -26,14 +26,14 @@ from chalicelib.runtime.audit import Act
 from chalicelib.runtime.outbox import News
 from chalicelib.runtime.transaction import Transaction
 from chalicelib.search import tables as search_tables
-from chalicelib.search.model import Note
+from chalicelib.search.news import Note
 from infra.declare import API, stack
 from infra.local.engines import find_ministack_python, start_ministack, wait_for_ministack
 from infra.local.processes import Children, free_ports
 from infra.local.resources import create_queues
 from tests import engine, world
 from tests.builders import orders as build
-from tests.builders import reviews
+from tests.builders import reviews, salons
 from tests.builders.orders import Visit
 
 HANDLERS = {function.name: function.handler for function in stack().functions if function.name != API}
@@ -175,6 +175,17 @@ def test_alone_repair_notes() -> None:
     noted = search_tables.note("sha", day, salon.shop.id)
     assert noted is not None
     assert noted.bookable_until is not None
+
+
+def test_alone_build_search() -> None:
+    """A city has a base, and the pointer says where."""
+    salons.salon()
+    before = search_tables.base("sha")
+    done = run_alone("build_search", scheduled())
+    stands = search_tables.base("sha")
+    assert stands is not None
+    assert stands != before or done["built"] == 0
+    assert wiring.ports().files.read(stands.key, 0, 8) == b"LINLICTY"
 
 
 def test_alone_anchor_audit() -> None:

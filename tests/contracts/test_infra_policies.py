@@ -51,7 +51,8 @@ def test_no_policy_has_a_star() -> None:
         assert not [action for action in statement["Action"] if "*" in action]
         found = json.dumps(statement.get("Resource", ""))
         own_logs = f":log-group:/aws/lambda/linli-${{Stage}}-{function_name(function)}:*"
-        stars = sum(known in found for known in (own_logs, *(f"/{prefix}*" for prefix in policies.FILES.values())))
+        parts = (*policies.FILES.values(), "uploads/", "photos/")
+        stars = sum(known in found for known in (own_logs, *(f"/{prefix}*" for prefix in parts)))
         assert found.count("*") == stars, statement
         assert "NotResource" not in statement or statement["Action"] == ["sns:Publish"]
         assert ("Resource" in statement) != ("NotResource" in statement)
@@ -252,3 +253,18 @@ def test_the_file_store_is_open_to_each_for_its_own_part() -> None:
     assert of(WEBHOOKS) == of(OPERATOR) == of(JOBS, "sweep") == of(JOBS, "repair_notes") == {}
     assert of(JOBS, "build_search") == {"": ["s3:ListBucket"], "search/*": ["s3:DeleteObject", "s3:PutObject"]}
     assert of(JOBS, "anchor_audit") == {"audit/*": ["s3:GetObject", "s3:PutObject"]}
+
+
+def test_photos_are_the_public_apis_own() -> None:
+    """It puts and reads uploads, and shows and takes away what is seen; nobody else comes to either, nobody lists."""
+    for function in stack().functions:
+        found = [one for one in policies.policy(function, stack())["Statement"] if str(one["Sid"]).startswith("Photos")]
+        of = {str(one["Resource"]["Fn::Sub"]).rpartition(":::")[2].partition("/")[2]: one["Action"] for one in found}
+        assert of == (
+            {
+                "uploads/*": ["s3:GetObject", "s3:PutObject"],
+                "photos/*": ["s3:DeleteObject", "s3:PutObject"],
+            }
+            if (function.surface, function.name) == (PUBLIC, API)
+            else {}
+        ), function.name

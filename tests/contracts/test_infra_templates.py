@@ -99,6 +99,7 @@ def test_names_are_the_agreed_ones(prod: dict[str, dict[str, Any]]) -> None:
         assert properties(prod[BASE], queue_id(queue.name))["QueueName"] == f"linli-prod-{queue.name}"
         assert properties(prod[BASE], dead_letter_id(queue.name))["QueueName"] == f"linli-prod-{queue.name}-dead"
     assert properties(prod[BASE], "Files")["BucketName"] == {"Fn::Sub": "linli-${Stage}-files-${AWS::AccountId}"}
+    assert properties(prod[BASE], "Photos")["BucketName"] == {"Fn::Sub": "linli-${Stage}-photos-${AWS::AccountId}"}
     for function in stack().functions:
         assert own(prod, function)["FunctionName"] == f"linli-prod-{function.surface}-{function.name}"
     for surface in HTTP_SURFACES:
@@ -212,10 +213,10 @@ def test_an_unguarded_stage_can_be_taken_down() -> None:
     assert made[table_id("outbox")]["Properties"]["DeletionProtectionEnabled"] is False
 
 
-@pytest.mark.parametrize("name", ["Files", "Artefacts"])
+@pytest.mark.parametrize("name", ["Files", "Photos", "Artefacts"])
 def test_a_bucket_is_closed(name: str) -> None:
     """Encrypted, versioned, nothing public, and no word of it over anything older than TLS 1.2."""
-    template = base.template(stack(), PROD) if name == "Files" else account.template()
+    template = base.template(stack(), PROD) if name != "Artefacts" else account.template()
     made = properties(template, name)
     assert template["Resources"][name]["DeletionPolicy"] == "Retain"
     assert set(made["PublicAccessBlockConfiguration"].values()) == {True}
@@ -223,10 +224,42 @@ def test_a_bucket_is_closed(name: str) -> None:
     assert made["LifecycleConfiguration"]["Rules"][0]["NoncurrentVersionExpiration"]["NoncurrentDays"] > 0
     assert made["BucketEncryption"]["ServerSideEncryptionConfiguration"]
     denied = properties(template, f"{name}Policy")["PolicyDocument"]["Statement"]
-    assert [statement["Effect"] for statement in denied] == ["Deny", "Deny"]
-    assert [statement["Condition"] for statement in denied] == [
+    assert [statement["Effect"] for statement in denied[:2]] == ["Deny", "Deny"]
+    assert len(denied) == (3 if name == "Photos" else 2)
+    assert [statement["Condition"] for statement in denied[:2]] == [
         {"Bool": {"aws:SecureTransport": "false"}},
         {"NumericLessThan": {"s3:TlsVersion": "1.2"}},
+    ]
+
+
+def test_a_photo_that_nobody_uses_is_gone_and_one_that_is_seen_is_read_by_one_reader() -> None:
+    """Uploads go after a day, with their old versions; a form comes from any page, and nothing else does; what is seen
+    is read by the one distribution that the stage was told of, and by nobody before it was."""
+    template = base.template(stack(), PROD)
+    made = properties(template, "Photos")
+    rules = {rule["Id"]: rule for rule in made["LifecycleConfiguration"]["Rules"]}
+    passing = rules.pop("passing")
+    assert (passing["Prefix"], passing["ExpirationInDays"]) == ("uploads/", 1)
+    assert passing["NoncurrentVersionExpiration"] == {"NoncurrentDays": 1}
+    assert not [rule for rule in rules.values() if "ExpirationInDays" in rule]
+    (cors,) = made["CorsConfiguration"]["CorsRules"]
+    assert cors["AllowedMethods"] == ["POST"]
+    *_, reader = properties(template, "PhotosPolicy")["PolicyDocument"]["Statement"]
+    condition, read, nobody = reader["Fn::If"]
+    assert template["Conditions"][condition] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "PhotosReaderArn"}, ""]}]}
+    assert template["Parameters"]["PhotosReaderArn"]["Default"] == ""
+    assert nobody == {"Ref": "AWS::NoValue"}
+    assert (read["Effect"], read["Action"]) == ("Allow", "s3:GetObject")
+    assert read["Resource"] == {"Fn::Sub": "${Photos.Arn}/photos/*"}
+    assert read["Condition"] == {"StringEquals": {"AWS:SourceArn": {"Ref": "PhotosReaderArn"}}}
+
+
+def test_old_bases_of_search_go_within_days() -> None:
+    """A city's base is made again from its shops. What is kept as evidence has no such rule."""
+    rules = properties(base.template(stack(), PROD), "Files")["LifecycleConfiguration"]["Rules"]
+    assert [(rule.get("Prefix", ""), rule["NoncurrentVersionExpiration"]["NoncurrentDays"]) for rule in rules] == [
+        ("", 90),
+        ("search/", 3),
     ]
 
 

@@ -34,7 +34,7 @@ def test_our_code_ships_with_its_sources_and_compiled(built: Package) -> None:
     with ZipFile(built.zip_file) as opened:
         names = set(opened.namelist())
         assert {"app.py", "chalicelib/web/paths.json", "chalicelib/locales/zh-CN/orders.json"} <= names
-        for name in ("app.py", "chalicelib/orders/routes.py", "chalicelib/settlement/handlers.py"):
+        for name in ("app.py", "chalicelib/orders/routes.py", "chalicelib/search/engine.py"):
             path = importlib.util.cache_from_source(name)
             assert path in names
             code = opened.read(path)
@@ -72,6 +72,27 @@ def test_the_package_holds_exactly_what_the_code_asks_of_stripe() -> None:
     assert asked == bundle.STRIPE_SERVICES
 
 
+def test_the_code_asks_nothing_of_the_parts_of_numpy_that_stay_out() -> None:
+    """numpy loads them when they are asked for: one that is left out fails only then."""
+    asked = set()
+    for module in modules("chalicelib"):
+        for node in ast.walk(tree_of(module)):
+            if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "np":
+                asked.add(node.attr)
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("numpy."):
+                asked.add((node.module or "").split(".")[1])
+    assert {"searchsorted", "typing"} <= asked
+    assert not asked & bundle.NUMPY_LAZY
+
+
+def test_numpy_keeps_the_docstrings_without_which_it_does_not_load() -> None:
+    """Other libraries lose theirs; assertions go from all of them."""
+    source = b'def f():\n    "text"\n    assert 0\n'
+    code = {name: bundle.compiled(name, source, own=False) for name in ("numpy/_core/f.py", "stripe/f.py")}
+    assert [b"text" in made for made in code.values()] == [True, False]
+    assert not any(b"AssertionError" in made for made in code.values())
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -79,6 +100,11 @@ def test_the_package_holds_exactly_what_the_code_asks_of_stripe() -> None:
         "botocore/data/s3/2006-03-01/endpoint-rule-set-1.json.gz",
         "botocore/data/endpoints.json",
         "certifi/cacert.pem",
+        "numpy/_core/_multiarray_umath.cpython-311-aarch64-linux-gnu.so",
+        "numpy/_core/strings.py",
+        "numpy/linalg/lapack_lite.cpython-311-aarch64-linux-gnu.so",
+        "numpy/typing/__init__.py",
+        "numpy.libs/libscipy_openblas64_-128b20d9.so",
         "phonenumbers/data/region_CN.py",
         "phonenumbers/shortdata/__init__.py",
         "stripe/_payment_intent.py",
@@ -86,6 +112,8 @@ def test_the_package_holds_exactly_what_the_code_asks_of_stripe() -> None:
         "stripe/_refund_service.py",
         "stripe/v2/__init__.py",
         "stripe/v2/core/_event.py",
+        "pypinyin/phrases_dict.json",
+        "pypinyin/pinyin_dict.json",
         "tzdata/zoneinfo/Asia/Shanghai",
         "_cffi_backend.cpython-311-aarch64-linux-gnu.so",
     ],
@@ -102,6 +130,17 @@ def test_what_is_used_ships(name: str) -> None:
         "botocore/data/dynamodb/2011-12-05/service-2.json.gz",
         "botocore/data/sqs/2012-11-05/paginators-1.json",
         "botocore/cacert.pem",
+        "bin/f2py",
+        "numpy/_core/_multiarray_tests.cpython-311-aarch64-linux-gnu.so",
+        "numpy/_core/_simd.cpython-311-aarch64-linux-gnu.so",
+        "numpy/_core/include/numpy/arrayobject.h",
+        "numpy/_core/lib/libnpymath.a",
+        "numpy/_core/tests/test_umath.py",
+        "numpy/f2py/crackfortran.py",
+        "numpy/lib/tests/data/py2-objarr.npy",
+        "numpy/random/_generator.cpython-311-aarch64-linux-gnu.so",
+        "numpy/typing/mypy_plugin.py",
+        "pypinyin/phrases_dict.py",
         "pydantic/__pycache__/main.cpython-311.pyc",
         "pydantic/v1/main.py",
         "pydantic_core/_pydantic_core.pyi",
@@ -134,6 +173,7 @@ def test_what_a_start_loads_is_known() -> None:
     """Every entry and the libraries under it; nothing of the tools."""
     loaded = bundle.loaded_by(package.entries(stack()))
     assert {"app.py", "chalicelib/orders/routes.py", "pydantic/main.py", "stripe/_stripe_client.py"} <= loaded
+    assert "numpy/_core/numeric.py" in loaded, "soon after it"
     assert not [name for name in loaded if name.startswith(("infra/", "tests/", "pytest/"))]
 
 

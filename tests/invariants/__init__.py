@@ -30,6 +30,7 @@ from tests.invariants import (
     provider,
     reconciliation,
     refunds,
+    reviews,
     settlement,
     states,
 )
@@ -40,6 +41,7 @@ Check = Callable[[Seen], list[str]]
 ALWAYS: tuple[Check, ...] = (
     *calendar.ALWAYS,
     *city.ALWAYS,
+    *reviews.ALWAYS,
     *ledger.ALWAYS,
     *orders.ALWAYS,
     *refunds.ALWAYS,
@@ -50,7 +52,7 @@ ALWAYS: tuple[Check, ...] = (
     *news.ALWAYS,
     *numbers.ALWAYS,
 )
-AT_REST: tuple[Check, ...] = (*provider.AT_REST, *refunds.AT_REST, *news.AT_REST)
+AT_REST: tuple[Check, ...] = (*provider.AT_REST, *refunds.AT_REST, *reviews.AT_REST, *news.AT_REST)
 AFTER_A_SWEEP: tuple[Check, ...] = (*orders.AFTER_A_SWEEP, *provider.AFTER_A_SWEEP, *states.AFTER_A_SWEEP)
 AFTER_A_NIGHT: tuple[Check, ...] = (*settlement.AFTER_A_NIGHT, *reconciliation.AFTER_A_NIGHT)
 FAITHFUL: tuple[Check, ...] = (*orders.FAITHFUL, *provider.FAITHFUL)

@@ -1,4 +1,4 @@
-"""The log of each city, against what is listed there."""
+"""The log of each city against what is listed and noted there, and its base against the log and the file store."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from chalicelib.catalog import changes
 from chalicelib.catalog.model import ShopPage
 from chalicelib.catalog.packing import to_page
 from chalicelib.catalog.tables import CatalogRow, LogRow
+from chalicelib.kernel.instant import Instant
+from chalicelib.search import news
+from chalicelib.search.tables import BaseRow, NoteRow
 from tests.invariants.reading import Seen
 
 
@@ -54,9 +57,53 @@ def the_log_ends_with_what_is_listed(seen: Seen) -> list[str]:
     ]
 
 
+def notes_are_the_newest_told(seen: Seen) -> list[str]:
+    """What is noted of a shop's day is what the log told of it in its highest revision; only that is the day as it
+    is."""
+    told: dict[tuple[str, str], Any] = {}
+    for row in _rows(seen, LogRow):
+        change = changes.unpack(int(row.sk), row.content) if row.sk != "-" else None
+        if change is not None and change.told is not None and "shop" in change.told:
+            day, shop_id, note = news.unpack(change.told)
+            key = (f"{row.pk.partition('#')[0]}#{day:%Y%m%d}", shop_id)
+            if key not in told or told[key].revision < note.revision:
+                told[key] = note
+    noted = {(row.pk, row.sk): _note(row) for row in _rows(seen, NoteRow) if not row.pk.startswith("base#")}
+    return [
+        f"{shop_id} on {day}: {noted.get((day, shop_id))} stands, and {note} was told"
+        for (day, shop_id), note in sorted(told.items(), key=lambda item: item[0])
+        if noted.get((day, shop_id)) != note
+    ]
+
+
+def the_base_is_there(seen: Seen) -> list[str]:
+    """The file that a city's pointer names is in the store, and of an entry of the log that came before the
+    pointer's own."""
+    latest = {row.pk: int(row.number) for row in _rows(seen, LogRow) if row.sk == "-"}
+    faults = []
+    for row in _rows(seen, BaseRow):
+        kind, _, city = row.pk.partition("#")
+        if kind != "base":
+            continue
+        if row.content["key"] not in seen.files:
+            faults.append(f"{city}: version {row.version} names {row.content['key']}, which is not there")
+        if not row.content["sequence"] < latest.get(city, 0):
+            faults.append(f"{city}: a base of entry {row.content['sequence']}, and the log ends at {latest.get(city)}")
+    return faults
+
+
+def _note(row: Any) -> news.Note:
+    return news.Note(None if row.until is None else Instant(row.until), row.revision)
+
+
 def _rows(seen: Seen, kind: Any) -> list[Any]:
     """None in a reading of some shops: a log is a whole city's."""
     return [kind.from_raw_data(item) for item in seen.raw.get(kind.Meta.table_name, ())]
 
 
-ALWAYS = (the_log_has_no_gap, the_log_ends_with_what_is_listed)
+ALWAYS = (
+    the_log_has_no_gap,
+    the_log_ends_with_what_is_listed,
+    notes_are_the_newest_told,
+    the_base_is_there,
+)

@@ -37,8 +37,10 @@ from chalicelib.runtime import clock
 from chalicelib.runtime.jobs import JobRow
 from chalicelib.runtime.outbox import REST, News, OutboxRow, Standing
 from chalicelib.runtime.settings import settings
+from chalicelib.search.pointers import PREFIX
 from chalicelib.settlement.model import Line, Statement, unpacked
 from chalicelib.settlement.tables import _HASH_IN_KEY, ChunkRow, HeaderRow, _statement
+from chalicelib.wiring import ports
 from tests import engine, world
 
 Raw = dict[str, Any]
@@ -47,6 +49,8 @@ Scan = Callable[[str], Iterable[Raw]]
 """Every item of a table, by the table's full name."""
 Book = Callable[[str], list[dict[str, Any]]]
 """Every resource of a kind (`payment_intent`, `refund`, `balance_transaction`) as the provider has it."""
+Files = Callable[[], Iterable[str]]
+"""The keys of all base files of search."""
 Sent = Callable[[], Collection[str]]
 """The dedupe keys of all messages that the provider of messages has taken."""
 
@@ -99,6 +103,7 @@ class Seen:
     refunds: tuple[dict[str, Any], ...] = ()
     lines: tuple[dict[str, Any], ...] = ()
     sent: frozenset[str] = frozenset()
+    files: frozenset[str] = frozenset()
 
     def entries_of(self, business_id: str) -> list[Entry]:
         """The entries of an order, a statement, a provider's line or an intent."""
@@ -129,10 +134,11 @@ def read(
     shops: Collection[str] | None = None,
     *,
     sent: Sent | None = None,
+    files: Files | None = None,
     now: Instant | None = None,
 ) -> Seen:
-    """Reads everything, or what belongs to some shops. `sent` is the local inbox and `now` the functions' clock, unless
-    they are given."""
+    """Reads everything, or what belongs to some shops. `sent` is the local inbox, `files` the process's file store and
+    `now` the functions' clock, unless they are given."""
     tables = {name: list(scan(name)) for name in (_every_table() if shops is None else _TABLES)}
     if shops is not None:
         tables = _of_shops(tables, set(shops))
@@ -170,6 +176,7 @@ def read(
         refunds=tuple(refunds),
         lines=tuple(one for one in book("balance_transaction") if shops is None or one["source"] in sources),
         sent=frozenset((sent or _inbox_keys)()),
+        files=frozenset((files or _base_files)()) if shops is None else frozenset(),
     )
 
 
@@ -342,6 +349,10 @@ def _reachable(items: list[Raw] | None, orders: dict[str, Order]) -> frozenset[s
     if items is None:
         return frozenset(accounts)
     return frozenset(accounts & {_text(item, "pk") for item in items if _text(item, "sk") == "-" and "p" in item})
+
+
+def _base_files() -> Iterable[str]:
+    return ports().files.list(PREFIX)
 
 
 def _inbox_keys() -> set[str]:

@@ -11,7 +11,7 @@ import pytest
 from chalicelib.web.router import OPERATIONS
 from tests import client as transport
 from tests import world
-from tests.builders import identity, salons, town
+from tests.builders import identity, reviews, salons, town
 from tests.builders import orders as build
 from tests.builders.orders import expect
 from tests.client import Client
@@ -35,12 +35,13 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
 
 
 def test_every_operation_is_seen_to_succeed(seen: Seen) -> None:
-    """Sign in, look around, book, pay, be served, cancel, decline, miss a visit, settle, reconcile."""
+    """Sign in, look around, book, pay, be served, say how it was, cancel, decline, miss a visit, settle, reconcile."""
     customer = _sign_in_and_settle_in()
     salon = salons.salon()
     _look_around(salon)
     visit = _book_and_pay(salon, customer)
     _be_served(visit)
+    _say_how_it_was(visit)
     _cancel(salon, customer)
     _wait_for_the_merchant(customer)
     _do_not_come(salon, customer)
@@ -125,6 +126,24 @@ def _be_served(visit: build.Visit) -> None:
     for act in ("check-in", "start", "finish"):
         visit.staff_does(act)
     assert visit.read()["state"] == "fulfilled"
+
+
+def _say_how_it_was(visit: build.Visit) -> None:
+    """A review is written, changed, answered, and looked at by an operator; one that waits is refused."""
+    customer, owner, operator = visit.customer.client, visit.salon.owner.client, identity.operator().client
+    review = reviews.reviewed(visit)
+    path = f"/v1/reviews/{review['id']}"
+    tag = customer.get(path).headers["ETag"]
+    expect(customer.patch(path, {"text": "剪得很细致，还会再来。"}, **{"If-Match": tag}), 200)
+    assert expect(customer.get(f"/v1/orders/{visit.id}/reviews"), 200)["items"]
+    assert expect(customer.get(f"/v1/shops/{visit.salon.shop.id}/reviews"), 200)["items"]
+    assert expect(owner.get("/v1/merchant/reviews"), 200)["items"]
+    expect(owner.post(f"/v1/merchant/reviews/{review['id']}/reply", {"text": "谢谢光临。"}), 201)
+    for act in ("hide", "publish"):
+        expect(operator.post(f"/v1/operator/reviews/{review['id']}/{act}", {"reason": "A second look"}), 200)
+    other = expect(reviews.write(reviews.served(), text="加微信 13800138000"), 201)
+    assert expect(operator.get("/v1/operator/reviews?limit=100"), 200)["items"]
+    expect(operator.post(f"/v1/operator/reviews/{other['id']}/reject", {"reason": "Advertising"}), 200)
 
 
 def _until_it_begins(visit: build.Visit) -> None:

@@ -64,6 +64,10 @@ class App:
         """One act of the person, under one key however often it is sent. Raises GaveUp."""
         return self._asks("POST", target, body or {}, {"Idempotency-Key": key or secrets.token_hex(8)})
 
+    def patch(self, target: str, body: Any, tag: str) -> Reply:
+        """A change of what was read under that tag. Raises GaveUp."""
+        return self._asks("PATCH", target, body, {"If-Match": tag})
+
     def asks_once(self, method: str, target: str, body: Any) -> None:
         """One request, after which the phone is gone whatever comes back."""
         self._line.request(method, target, body, {"Idempotency-Key": secrets.token_hex(8)})

@@ -23,6 +23,7 @@ SECRETS = {
     "stripe_webhook_secret": "whsec_simulation",
 }
 _folder = Path(tempfile.mkdtemp(prefix="linli-simulation-"))
+FILES = _folder / "files"
 (_folder / "secrets.json").write_text(json.dumps(SECRETS), encoding="utf-8")
 
 # A run is the same wherever it is begun, in a test with settings of its own too.
@@ -35,7 +36,9 @@ os.environ.update(
     AWS_DEFAULT_REGION="us-east-1",
     LINLI_STAGE="test",
     LINLI_SECRETS_FILE=str(_folder / "secrets.json"),
-    LINLI_FILES_BUCKET=str(_folder / "files"),
+    LINLI_FILES="tests.simulation.files:Files",
+    LINLI_FILES_BUCKET=str(FILES),
+    LINLI_PHOTOS_BUCKET=str(_folder / "photos"),
     LINLI_SMS="tests.simulation.phones:Phones",
     LINLI_STRIPE_BASE_URL="http://127.0.0.1:9",
     LINLI_DUE_SHARDS="2",  # more find nothing more

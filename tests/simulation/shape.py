@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_READS = {"Query", "GetItem", "BatchGetItem", "Scan", "SQS.GetQueueUrl"}
+_READS = {"Query", "GetItem", "BatchGetItem", "Scan", "SQS.GetQueueUrl", "Files.get", "Files.list"}
 _NUMBER = re.compile(r"\d+")
 _VALUE = re.compile(rb'"(?:S|N|BOOL|ClientRequestToken)":(?:"(?:[^"\\]|\\.)*"|true|false)')
 _VALUES = re.compile(rb'"(?:SS|NS)":\[[^\]]*\]')
@@ -20,6 +20,6 @@ def kind(caller: str, target: str, body: bytes) -> str:
     if target == "Stripe":
         method, url = body.decode().split(" ")[:2]
         return "" if method == "get" else f"{who} {method} {_ID.sub('', url.partition('?')[0])}"
-    if target.startswith(("SQS", "SMS")):
+    if target.startswith(("SQS", "SMS", "Files")):
         return f"{who} {target}"
     return f"{who} {target} {_VALUES.sub(b'', _VALUE.sub(b'', body)).decode()}"

@@ -17,9 +17,10 @@ from chalicelib.runtime import aws, dynamo, outbox, resources
 from chalicelib.search import cities
 from infra.local.stripe_server.engine import StripeEngine
 from tests.builders import salons
-from tests.simulation import clockwork, provider
+from tests.simulation import clockwork, files, provider
 from tests.simulation.apps import App
 from tests.simulation.baton import Baton, Lock
+from tests.simulation.files import Files
 from tests.simulation.functions import Functions
 from tests.simulation.phones import Phones
 from tests.simulation.plan import Plan
@@ -55,6 +56,7 @@ class World:
         )
         outbox.SHARDS = 2  # more find nothing more
         Phones.wire = staticmethod(lambda: self.present.wire)
+        Files.wire = staticmethod(lambda: self.present.wire)
         cities.begin = self._beside
         for module in list(sys.modules.values()):
             if getattr(module, "__name__", "").startswith("chalicelib"):
@@ -74,6 +76,7 @@ class World:
         Phones.received.clear()
         if empty:
             self.store.begin()
+            files.remove(environment.FILES)
         self.run = Run(plan, self.store)
         return self.run
 
@@ -101,7 +104,7 @@ def forget() -> None:
     """A process that begins knows nothing of the tables."""
     from chalicelib.catalog import pages
     from chalicelib.catalog import service as catalog
-    from chalicelib.search import affinity, cities
+    from chalicelib.search import affinity, cities, news
     from chalicelib.web import rate
 
     for known in (
@@ -110,6 +113,7 @@ def forget() -> None:
         pages._pages,
         affinity._members,
         cities._cities,
+        news.just_told,
         rate._leases,
     ):
         known.clear()

@@ -7,18 +7,21 @@ from dataclasses import replace
 
 import pytest
 
+from chalicelib.catalog.hours import every_day
 from tests import engine, invariants, world
-from tests.builders import identity, salons, town
+from tests.builders import identity, reviews, salons, town
 from tests.builders import orders as build
 from tests.invariants import Seen
-from tests.slices import plants, plants_of_orders, plants_of_states
+from tests.slices import plants, plants_of_orders, plants_of_search, plants_of_states
 from tests.slices.plants import Planted
 
-assert plants_of_orders  # it is there for what it registers
+assert plants_of_orders
+assert plants_of_search  # both are there for what they register
 
 
 def a_small_world() -> None:
-    """Orders in each of their ends, four nights later; and of one person one that waits and one that is paid."""
+    """Orders in each of their ends, four nights later; and of one person one that waits and one that is paid. A visit
+    is reviewed, a day has no place left, and the city has a base."""
     salon = salons.salon(policy=((7200, 10_000), (0, 5_000)))
     for _ in range(2):
         visit = build.booked(salon, days_ahead=1)
@@ -26,6 +29,8 @@ def a_small_world() -> None:
         visit.until_start()
         for act in ("check-in", "start", "finish"):
             visit.staff_does(act)
+    reviews.reviewed(visit)
+    build.booked(salons.salon(staff=1, hours=every_day((600, 660))))
     build.paid(salon).cancel()
     late = build.paid(salon, days_ahead=1)
     late.until_start(minutes=-30)
@@ -49,6 +54,7 @@ def a_small_world() -> None:
     build.paid(salon, person)
     build.relay()
     world.settle_down()
+    world.run_schedule("build_search")
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +81,7 @@ def test_everything_holds_and_there_is_something_to_look_at(sound: Seen) -> None
     assert {order.payment_state for order in sound.orders.values()} >= {"none", "paid", "late"}
     assert len(sound.statements) >= 2
     assert len(sound.kept) >= 10
-    for part in ("quanta", "refs", "balances", "marks", "runs", "receipts", "cursors", "last_ok", "intents"):
+    for part in ("quanta", "refs", "balances", "marks", "runs", "receipts", "cursors", "last_ok", "intents", "files"):
         assert getattr(sound, part), part
     assert {table for table, items in sound.raw.items() if items} >= {"linli-orders", "linli-catalog", "linli-identity"}
 
@@ -104,7 +110,7 @@ def test_all_reading_goes_through_what_is_handed_in(sound: Seen) -> None:
     seen = invariants.read(scan, world.book, now=sound.now)
     assert len(asked) == len(set(asked)) == len(sound.raw)
     assert seen == sound
-    empty = invariants.read(lambda _: [], lambda _: [], sent=lambda: ())
+    empty = invariants.read(lambda _: [], lambda _: [], sent=lambda: (), files=lambda: ())
     assert not empty.orders
     assert invariants.faults(empty, invariants.EVERY) == []
 

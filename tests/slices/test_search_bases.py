@@ -323,6 +323,7 @@ def test_a_base_is_due_for_a_reason(ctx: Context, city: City) -> None:
     assert bases.due(later, city.code, pointer) == "it is old"
     assert bases.due(ctx, city.code, replace(pointer, release="0.0.1")) == "another release built it"
     assert bases.due(ctx, city.code, replace(pointer, sequence=99)) == "the tables were restored"
+    assert bases.due(ctx, city.code, replace(pointer, key=f"{pointer.key}0")) == "its file is gone"
 
 
 def test_a_large_city_without_a_base_is_not_there_yet(

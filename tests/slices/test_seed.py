@@ -73,9 +73,10 @@ def test_the_demo_city_holds_no_fault(story: dict[str, Any]) -> None:
 
 
 def test_seeding_asks_the_engine_a_few_times_for_each_shop(story: dict[str, Any]) -> None:
-    """A person waits for the start: two reads and one transaction a shop, as much again for its reviews and twice for
-    their count, one write a merchant, and little else."""
-    assert story["calls"] <= 9 * len(PLACES) + len(demo_city.owners()) + 40
+    """A person waits for the start: three reads and one transaction a shop, three for its reviews and four for their
+    count, one write a merchant, four calls for each price that is lowered, and little else."""
+    lowered = sum(offer.list_price is not None for page in PAGES for offer in page.offers)
+    assert story["calls"] <= 11 * len(PLACES) + len(demo_city.owners()) + 4 * lowered + 40
 
 
 def test_ratings_are_counts_of_reviews_that_are_there(story: dict[str, Any]) -> None:
@@ -184,3 +185,17 @@ def test_a_visitor_finds_reads_and_chooses() -> None:
     assert (cut["name"], cut["price"]["amount_minor"], cut["confirmation"]) == ("洗剪吹", 12_800, "instant")
     assert set(cut["staff_ids"]) <= {member["id"] for member in shop["staff"]}
     assert cut["policy"]["steps"][0]["text"] == "开始前 2 小时以上取消：全额退款"
+
+
+def test_a_visitor_sees_a_bundle_its_rules_and_a_price_that_was_really_asked() -> None:
+    """What is struck through was the price for the weeks before; nothing else of the city is struck through."""
+    visitor = Client(language="zh-CN")
+    offers = visitor.get(f"/v1/shops/{demo_city.shop_id('baizhi-tongren')}/offers").json["items"]
+    whole = {offer["name"]: visitor.get(f"/v1/offers/{offer['id']}").json for offer in offers}
+    bundle = whole["焕肤套餐"]
+    assert [(group["choose"], len(group["items"])) for group in bundle["bundle"]["groups"]] == [(2, 2), (1, 2), (1, 2)]
+    assert (bundle["usage"]["valid_days"], bundle["usage"]["per_visit_limit"]) == (90, 1)
+    lowered = whole["深层补水护理"]
+    assert (lowered["price"]["amount_minor"], lowered["list_price"]["amount_minor"]) == (58_000, 68_000)
+    assert [point["price"]["amount_minor"] for point in lowered["price_history"]["points"]] == [68_000, 58_000]
+    assert [name for name, offer in whole.items() if offer.get("list_price")] == ["深层补水护理"]

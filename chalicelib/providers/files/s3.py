@@ -16,7 +16,7 @@ from chalicelib.providers.ports import ProviderUnavailable, checked_key
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html: 412 when the key is taken, 409 when
 # somebody removes it in the same moment, and then one is to ask again.
-_TAKEN, _AGAIN, _MISSING = "PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"
+_TAKEN, AGAIN, _MISSING = "PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"
 _TRIES = 4
 _PART_BYTES = 8 << 20
 
@@ -24,16 +24,15 @@ if TYPE_CHECKING:
     from chalicelib.providers.files.s3_reader import Reader
 
 
-class Bucket:
-    """Satisfies `ports.FileStore`. S3 itself refuses a second object of a key, by `If-None-Match: *`."""
+class BucketClient:
+    """boto3's client of S3 as ours talk to it, made at the first use."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._made: Any = None
 
     @property
-    def _client(self) -> Any:
+    def client(self) -> Any:
         with self._lock:
             if self._made is None:
                 import boto3
@@ -44,13 +43,23 @@ class Bucket:
                     read_timeout=10,
                     # The SDK's own retry of a put whose answer was lost would find its own object and call it taken.
                     retries={"total_max_attempts": 1},
+                    # Forms would be signed in the old way, which newer regions do not know.
+                    signature_version="s3v4",
                     # A stand-in for S3 has one address for all buckets; on AWS each bucket has its own.
-                    s3={"addressing_style": "path" if _elsewhere() else "auto"},
+                    s3={"addressing_style": "path" if _elsewhere() else "virtual"},
                 )
                 self._made = boto3.client(
                     "s3", region_name=os.environ.get("AWS_DEFAULT_REGION", "us-east-1"), config=config
                 )
         return self._made
+
+
+class Bucket:
+    """Satisfies `ports.FileStore`. S3 itself refuses a second object of a key, by `If-None-Match: *`."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._clients = BucketClient()
 
     @cached_property
     def _reader(self) -> Reader:
@@ -71,15 +80,15 @@ class Bucket:
         arguments = {"Bucket": self._name, "Key": checked_key(key), "Body": content, "IfNoneMatch": "*"}
         for _ in range(_TRIES):
             content.seek(0)
-            refused = _refusal(lambda: self._client.put_object(**arguments))
-            if refused != _AGAIN:
+            refused = refusal(lambda: self._clients.client.put_object(**arguments))
+            if refused != AGAIN:
                 return not refused
         raise ProviderUnavailable(retry_after_seconds=5)
 
     def get(self, key: str) -> bytes:
         found: list[bytes] = []
         arguments = {"Bucket": self._name, "Key": checked_key(key)}
-        if _refusal(lambda: found.append(self._client.get_object(**arguments)["Body"].read())):
+        if refusal(lambda: found.append(self._clients.client.get_object(**arguments)["Body"].read())):
             raise KeyError(key)
         return found[0]
 
@@ -106,30 +115,31 @@ class Bucket:
 
     def delete(self, key: str) -> None:
         arguments = {"Bucket": self._name, "Key": checked_key(key)}
-        _refusal(lambda: self._client.delete_object(**arguments))
+        refusal(lambda: self._clients.client.delete_object(**arguments))
 
     def list(self, prefix: str) -> Iterator[str]:
         after: dict[str, str] = {}
         while True:
             pages: list[dict[str, Any]] = []
             arguments = {"Bucket": self._name, "Prefix": prefix, **after}
-            _refusal(lambda: pages.append(self._client.list_objects_v2(**arguments)))  # noqa: B023  # called at once
+            refusal(lambda: pages.append(self._clients.client.list_objects_v2(**arguments)))  # noqa: B023  # called at once
             yield from (found["Key"] for found in pages[0].get("Contents", ()))
             if not pages[0].get("IsTruncated"):
                 return
             after = {"ContinuationToken": pages[0]["NextContinuationToken"]}
 
 
-def _refusal(call: Callable[[], object]) -> str:
-    """Empty when S3 did it, or the code of an answer that is part of the port. Raises ProviderUnavailable when S3 did
-    not answer or could not; what it refuses for any other reason is a bug or a wrong setting, and goes up as it is."""
+def refusal(call: Callable[[], object], *, also: str = "") -> str:
+    """Empty when S3 did it, or the code of an answer that is part of the port, as `also` is in this call. Raises
+    ProviderUnavailable when S3 did not answer or could not; what it refuses for any other reason is a bug or a wrong
+    setting, and goes up as it is."""
     from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
     try:
         call()
     except ClientError as error:
         answer: Any = error.response
-        if answer["Error"]["Code"] in (_TAKEN, _AGAIN, _MISSING):
+        if answer["Error"]["Code"] in (_TAKEN, AGAIN, _MISSING, also):
             return str(answer["Error"]["Code"])
         if answer["ResponseMetadata"]["HTTPStatusCode"] >= 500:
             raise ProviderUnavailable(retry_after_seconds=5) from error

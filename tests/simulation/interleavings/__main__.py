@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.harness import progress
-from tests.simulation.interleavings import evidence, facts, money, people, shops, stock, visits, work  # noqa: F401  # cases
+from tests.simulation.interleavings import bases, evidence, facts, money, opinions, people, shops, stock, visits, work  # noqa: F401  # cases
 from tests.simulation.interleavings.guards import EXPLAINED, PASSED, REFUSED, Watch, uncovered
 from tests.simulation.interleavings.play import Played, chosen, play, seeds_of
 from tests.simulation.simulation import World

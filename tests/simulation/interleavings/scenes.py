@@ -7,6 +7,7 @@ import secrets
 from dataclasses import replace
 
 from chalicelib.booking.model import Block
+from chalicelib.fulfilment import service as fulfilment
 from chalicelib.kernel.instant import Instant
 from chalicelib.orders import paying, placing, quotes, saving, tables
 from chalicelib.orders.model import Order
@@ -113,6 +114,12 @@ def paid(round: Round, shop: Salon | None = None, who: Person | None = None) -> 
     _, attempt = opened(round, placed(round, shop, who))
     payer_does(round, attempt.intent_id)
     return told(intent(attempt.intent_id))
+
+
+def fulfilled(shop: Salon, order: Order, *steps: str) -> None:
+    """The staff take these steps with a visit whose time has come."""
+    for step in steps:
+        fulfilment.step(staff_of(shop), order.id, step)
 
 
 def stored(order: Order) -> Order:

@@ -92,5 +92,5 @@ def test_every_kind_is_asked_as_often_and_every_kind_can_be_asked_of_postgis(cit
     assert all(sum(question.kind == kind for question in asked) == 3 for kind in kinds)
     for question in asked:
         ways = ways_for(question.query)
-        assert any(way.manual for way in ways)
-        assert any(not way.manual for way in ways)
+        assert any(way.tuning == "circle" for way in ways)
+        assert any(way.tuning == "handmade" for way in ways)

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date, timedelta
+from itertools import combinations, pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.catalog import checks, model
+from chalicelib.catalog.bundles import EXACTLY, BundleGroup, BundleItem, worth
 from chalicelib.catalog.model import OptionsInvalid, Override, ShopPage
+from chalicelib.catalog.usage import Usage, alike, stretches
 from chalicelib.kernel import ids
 from chalicelib.kernel.errors import InvalidTransition
 from chalicelib.kernel.money import Money
 from tests.builders import catalog as build
 
 SHOP = build.shop()
+ITEM = BundleItem({"en": "Cut"}, 1, Money(12_800, "CNY"))
 
 
 def test_options_add_their_price_and_minutes_and_the_staff_member_theirs() -> None:
@@ -125,8 +130,63 @@ def test_only_kinds_on_sale_reach_the_shelf() -> None:
         ("photos", {"photos": ("x",) * 21}),
         ("usage_rules", {"usage_rules": ({"en": "x"},) * 13}),
         ("chair_ids", {"chair_ids": (ids.owned("chr", SHOP.id, "1"),)}),
+        ("list_price", {"list_price": Money(12_800, "CNY")}),
+        ("list_price", {"list_price": Money(20_000, "USD")}),
+        ("usage.valid_days", {"usage": Usage(valid_days=0)}),
+        ("usage.valid_days", {"usage": Usage(valid_days=731)}),
+        ("usage.per_visit", {"usage": Usage(per_visit=101)}),
+        ("usage.blackout", {"usage": Usage(blackout=(date(2026, 12, 2), date(2026, 12, 1)))}),
+        ("usage.blackout", {"usage": Usage(blackout=tuple(date(2026, 1, 1) + timedelta(n) for n in range(61)))}),
+        ("usage.weekly", {"usage": Usage(weekly={7: ((600, 660),)})}),
+        ("usage.weekly", {"usage": Usage(weekly={0: ((660, 600),)})}),
+        ("usage.weekly", {"usage": Usage(weekly={0: ()})}),
+        ("bundle", {"bundle": (BundleGroup({"en": "x"}, (), 1),)}),
+        ("bundle", {"bundle": (BundleGroup({"en": "x"}, (ITEM,), 2),)}),
+        ("bundle", {"bundle": (BundleGroup({"en": "x"}, (ITEM,), 0),)}),
+        ("bundle", {"bundle": (BundleGroup({}, (ITEM,), 1),)}),
+        ("bundle", {"bundle": (BundleGroup({"en": "x"}, (ITEM,), 1, "any"),)}),
+        ("bundle", {"bundle": (BundleGroup({"en": "x"}, (ITEM,) * 21, 1),)}),
+        ("bundle", {"bundle": (BundleGroup({"en": "x"}, (ITEM,), 1),) * 11}),
+        ("bundle", {"bundle": (BundleGroup({"en": "x"}, (replace(ITEM, quantity=0),), 1),)}),
+        ("bundle", {"bundle": (BundleGroup({"en": "x"}, (replace(ITEM, value=Money(1, "USD")),), 1),)}),
+        ("bundle", {"bundle": (BundleGroup({"en": "x"}, (replace(ITEM, value=Money(-1, "CNY")),), 1),)}),
     ],
 )
 def test_an_offer_that_makes_no_sense_names_the_field(field: str, changes: dict) -> None:
     assert checks.offer_faults(build.offer(SHOP), SHOP) == []
     assert {fault["field"] for fault in checks.offer_faults(build.offer(SHOP, **changes), SHOP)} == {field}
+
+
+@given(
+    st.lists(
+        st.lists(st.integers(0, 500), min_size=1, max_size=6).flatmap(
+            lambda values: st.tuples(st.just(values), st.integers(1, len(values)))
+        ),
+        max_size=4,
+    )
+)
+def test_a_bundle_is_worth_between_its_cheapest_and_its_dearest_choice(groups: list[tuple[list[int], int]]) -> None:
+    """As every choice of so many items, tried one by one, says."""
+    bundle = [
+        BundleGroup({"en": "x"}, tuple(replace(ITEM, value=Money(v, "CNY")) for v in values), n, EXACTLY)
+        for values, n in groups
+    ]
+    totals = [[sum(choice) for choice in combinations(values, n)] for values, n in groups]
+    found = worth(bundle, "CNY")
+    assert found.least == Money(sum(map(min, totals)), "CNY")
+    assert found.most == Money(sum(map(max, totals)), "CNY")
+
+
+@given(st.sets(st.dates(date(2026, 1, 1), date(2026, 3, 1)), max_size=60))
+def test_runs_of_dates_hold_each_date_once_and_do_not_touch(days: set[date]) -> None:
+    runs = stretches(days)
+    spelled = [first + timedelta(n) for first, last in runs for n in range((last - first).days + 1)]
+    assert spelled == sorted(days)
+    assert all(later[0] - earlier[1] > timedelta(1) for earlier, later in pairwise(runs))
+
+
+@given(st.dictionaries(st.integers(0, 6), st.sampled_from([(), ((600, 900),), ((600, 1500),)])))
+def test_runs_of_weekdays_hold_each_weekday_once_with_its_hours(weekly: dict) -> None:
+    runs = alike(weekly)
+    assert {day: hours for first, last, hours in runs for day in range(first, last + 1)} == weekly
+    assert all(later[0] > earlier[1] + 1 or later[2] != earlier[2] for earlier, later in pairwise(runs))
