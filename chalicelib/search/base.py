@@ -83,7 +83,7 @@ class Header:
                     "sections": {name: Section(*where) for name, where in plain["sections"].items()},
                 }
             )
-        except (struct.error, ValueError, TypeError, KeyError) as error:
+        except (struct.error, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise BaseInvalid("not a base file") from error
 
     def packed(self) -> bytes:

@@ -25,6 +25,7 @@ from chalicelib.search.words import TYPO_LETTERS, Token, edits, lines
 
 Rows: TypeAlias = NDArray[np.int64]
 
+_TOKENS_KEPT = 512
 _CHUNK = 2_048  # rows whose names are read at once
 
 
@@ -94,6 +95,7 @@ class Postings:
         self._words = words
         self._latin = latin
         self._sounds = Sounds(characters, pairs, readings)
+        self._near_words: dict[str, Array] = {}
 
     @classmethod
     def build(cls, names: Iterable[Sequence[str]]) -> Postings:
@@ -175,7 +177,7 @@ class Postings:
     def _look_for_latin(self, token: str) -> Look:
         low, high = self._words.beginning(token)
         size = len(token)
-        near = self._words.among(edits(token), range(size - 1, size + 2)) if size >= TYPO_LETTERS else NO_ROWS
+        near = self._mistyped(token) if size >= TYPO_LETTERS else NO_ROWS
         lows, highs = np.array([low, *near], np.uint32), np.array([high, *(near + 1)], np.uint32)
         spelling = self._sounds.spelling(token)
 
@@ -185,6 +187,16 @@ class Postings:
             return _union(sure), _union(maybe)
 
         return look
+
+    def _mistyped(self, token: str) -> Array:
+        """The words one edit away. Kept, because there are hundreds of edits and few tokens."""
+        found = self._near_words.get(token)
+        if found is None:
+            if len(self._near_words) >= _TOKENS_KEPT:
+                self._near_words.clear()
+            size = len(token)
+            found = self._near_words[token] = self._words.among(edits(token), range(size - 1, size + 2))
+        return found
 
     def holds(self, found: Found, names: Names) -> Flags:
         """Which of the rows found have all that was asked for: reads the names of those that are not sure."""

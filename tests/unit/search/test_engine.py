@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from chalicelib.kernel.geo import Point
 from chalicelib.kernel.instant import Instant
+from chalicelib.kernel.money import Money
 from chalicelib.search import model
 from chalicelib.search.base import open_base
 from chalicelib.search.engine import Engine
@@ -143,7 +144,7 @@ def pages(town: Town, query: SearchQuery, now: Instant) -> Iterator[SearchPage]:
         yield page
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(seeds, st.integers(0, 60))
 def test_every_page_of_every_search_is_what_the_rule_says(folder: Path, seed: int, size: int) -> None:
     """Hits in order with all that they show, totals, facets, and what to relax, before and after changes."""
@@ -172,7 +173,7 @@ def test_every_page_of_every_search_is_what_the_rule_says(folder: Path, seed: in
             assert relaxed == ([] if wanted else rule.relax(every, query, now, town.notes))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(seeds, st.integers(1, 60))
 def test_what_stays_is_neither_repeated_nor_skipped_while_the_city_changes(folder: Path, seed: int, size: int) -> None:
     """Between two pages shops change, come and go, and a day passes for what is fresh."""
@@ -191,3 +192,31 @@ def test_what_stays_is_neither_repeated_nor_skipped_while_the_city_changes(folde
     stayed = {shop_id for shop_id, entry in before.items() if town.entries.get(shop_id) is entry}
     wanted = rule.ranked(before.values(), query, NOW, town.notes)
     assert [shop_id for shop_id in seen if shop_id in stayed] == [shop_id for _, shop_id in wanted if shop_id in stayed]
+
+
+def test_prices_are_counted_in_the_bands_of_their_own_currency(folder: Path) -> None:
+    """500 yen are a lot less than 500 yuan in minor units: what is said is what the plain function says."""
+    draw = build.chance(8)
+    entries = build.entries(40, 9)
+    prices = [(draw.choice((4_900, 5_000, 20_000)), "CNY") for _ in range(20)]
+    prices += [(draw.choice((40, 60, 500, 9_000)), "JPY") for _ in range(20)]
+    entries = [
+        replace(entry, card=replace(entry.card, price_from=Money(*price)))
+        for entry, price in zip(entries, prices, strict=True)
+    ]
+    engine = Engine(open_base(build.base(folder / "currencies", entries)))
+    for q in ("", "a"):
+        query = SearchQuery(facets=True, q=q, rating_min_centi=420)
+        assert engine.find(query, NOW) == model.find(query, entries, NOW, {})
+    assert engine.find(SearchQuery(facets=True), NOW).facets == rule_facets(entries)
+
+
+def rule_facets(entries: list[Entry]) -> model.Facets:
+    found = rule.facets(entries, SearchQuery(), NOW, {})
+    found["price"] = {}
+    for entry in entries:
+        price = entry.card.price_from
+        lows = (0, 5_000, 10_000, 20_000, 50_000) if price.currency == "CNY" else (0, 50, 100, 200, 500)
+        low = max(low for low in lows if low <= price.amount_minor)
+        found["price"][low] = found["price"].get(low, 0) + 1
+    return model.Facets(**found)

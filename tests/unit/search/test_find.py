@@ -222,13 +222,13 @@ def every_page(world: World, query: SearchQuery, now: Instant = NOW) -> list[str
     return ids
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(worlds(), queries)
 def test_all_pages_together_are_the_brute_force_in_order(world: World, query: SearchQuery) -> None:
     assert every_page(world, query) == brute_force(world, query)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(worlds(), queries)
 def test_total_and_facets_count_what_the_brute_force_counts(world: World, query: SearchQuery) -> None:
     """Each facet with every filter but its own."""
@@ -258,7 +258,7 @@ def test_total_and_facets_count_what_the_brute_force_counts(world: World, query:
         assert facets.open_now.get(state, 0) == sum(is_open(one) == state for one in left("open_now"))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(worlds(), queries, st.data())
 def test_what_stays_is_neither_repeated_nor_skipped_when_other_shops_come_and_go(
     world: World, query: SearchQuery, data: st.DataObject
@@ -279,7 +279,7 @@ def test_what_stays_is_neither_repeated_nor_skipped_when_other_shops_come_and_go
     ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(worlds(), queries)
 def test_a_hit_shows_its_distance_within_half_a_metre(world: World, query: SearchQuery) -> None:
     """And none without a position; never more than the radius."""

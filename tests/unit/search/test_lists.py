@@ -33,7 +33,7 @@ _terms = st.builds(lambda first, second: first << 16 | second, st.integers(1, 4)
 _segments = st.lists(st.dictionaries(_terms, _rows, max_size=6), max_size=3)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(_segments, st.sampled_from((np.uint32, np.uint64)), st.sets(st.integers(1, 5)), st.sets(st.integers(0, 4)))
 def test_rows_come_out_as_they_went_in(
     segments: list[dict[int, list[int]]], dtype: type, firsts: set[int], seconds: set[int]

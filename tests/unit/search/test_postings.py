@@ -41,7 +41,7 @@ def defined(shops: Shops, readings: Readings, q: str) -> list[int]:
     return [row for row, shop in enumerate(shops) if all(words.matches(token, shop, readings) for token in asked)]
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(build.shops, max_size=8), st.lists(build.queries, min_size=1, max_size=6), st.data())
 @example([["发发发", "法理"], ["发理法发理"]], ["fafafa", "falifa", "flf", "发理法发"], None)
 def test_rows_are_those_that_the_definition_and_the_contract_name(
@@ -57,7 +57,7 @@ def test_rows_are_those_that_the_definition_and_the_contract_name(
             assert search(postings, names, q, begin, end) == [row for row in wanted if begin <= row < end]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.lists(st.text(st.characters(codec=None), max_size=30), max_size=3), max_size=4),
     st.text(st.characters(codec=None), max_size=100),

@@ -20,7 +20,7 @@ from tests.unit.search.scan import Scan, town
 
 CENTRE = build.CENTRES[0]
 SHOPS = SEGMENT + 1_500
-QUERIES = 70
+QUERIES = 44
 WORDS = ("青丝", "店", "理发店", "qingsi", "lif", "massage", "mesage", "南京西路", "yoga 瑜伽")
 
 

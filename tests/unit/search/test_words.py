@@ -47,7 +47,7 @@ def test_text_folds_to_what_is_compared(text: str, folded: str) -> None:
     assert fold(text) == folded
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(anything)
 @example("\u0345\u0301ⒶǰΐÅ\u0323\u0307")
 def test_folding_twice_is_folding_once_and_always_utf_8(text: str) -> None:
@@ -195,7 +195,7 @@ def test_the_edits_of_a_token_are_all_words_one_edit_away() -> None:
     assert {"ab1d", "0abcd", "abcz"} <= edits("abcd")
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(build.queries, build.shops)
 def test_a_query_finds_what_the_contract_says(q: str, shop: list[str]) -> None:
     assert found(q, *shop, readings=READINGS) == (build.fits(q, shop) if build.runs(q) else not q.split())
@@ -218,3 +218,12 @@ def test_a_token_with_countless_spellings_takes_no_longer(q: str) -> None:
     """There are more ways to cut it than could ever be tried one by one."""
     name = "西安先" * 26
     assert not found(q, name, unicodedata.normalize("NFD", name)) or q.startswith("xixian")
+
+
+def test_a_query_asks_for_eight_words_at_most() -> None:
+    """Each costs; a repeated one is none. What has more is refused before it is searched."""
+    assert words.tokens("a b c d e f g h h a 8") == words.tokens("a b c d e f g h")
+    assert len(words.tokens("美 a 发 b c 店 d e f g") or ()) == words.MAX_TOKENS == 8
+    assert words.too_many("a b c d e f g h 发")
+    assert not words.too_many("a b c d e f g h a b")
+    assert not words.too_many(" ")
