@@ -21,29 +21,10 @@ from chalicelib.kernel.money import Money
 from chalicelib.kernel.states import StateMachine
 
 __all__ = [
-    "Category",
-    "Chair",
-    "City",
-    "CityNotServed",
-    "Hours",
-    "Merchant",
-    "Minutes",
-    "Offer",
-    "OfferNotFound",
-    "Option",
-    "OptionsInvalid",
-    "Override",
-    "Policy",
-    "Shop",
-    "ShopPage",
-    "Staff",
-    "StaffCannotServe",
-    "Stretch",
-    "Text",
-    "intervals_of",
-    "open_now",
-    "text_in",
-]
+    "Category", "Chair", "City", "CityNotServed", "Hours", "Merchant", "Minutes", "Offer", "OfferNotFound", "Option",
+    "OptionsInvalid", "Override", "Policy", "Shop", "ShopPage", "Staff", "StaffCannotServe", "Stretch", "Text",
+    "intervals_of", "open_now", "text_in",
+]  # fmt: skip
 
 Text = Mapping[str, str]
 """The same words in several languages, by locale."""
