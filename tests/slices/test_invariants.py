@@ -21,8 +21,9 @@ assert plants_of_search  # both are there for what they register
 
 def a_small_world() -> None:
     """Orders in each of their ends, four nights later; and of one person one that waits and one that is paid. A visit
-    is reviewed, a day has no place left, and the city has a base."""
-    salon = salons.salon(policy=((7200, 10_000), (0, 5_000)))
+    is reviewed, a day was full for a while, and the city has a base."""
+    policy = ((7200, 10_000), (0, 5_000))
+    salon, small = salons.salon(policy=policy), salons.salon(policy=policy, staff=1, hours=every_day((600, 660)))
     for _ in range(2):
         visit = build.booked(salon, days_ahead=1)
         visit.pay(method="card")
@@ -30,8 +31,8 @@ def a_small_world() -> None:
         for act in ("check-in", "start", "finish"):
             visit.staff_does(act)
     reviews.reviewed(visit)
-    build.booked(salons.salon(staff=1, hours=every_day((600, 660))))
-    build.paid(salon).cancel()
+    for place in (salon, small):
+        build.paid(place).cancel()
     late = build.paid(salon, days_ahead=1)
     late.until_start(minutes=-30)
     late.cancel()
