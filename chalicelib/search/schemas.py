@@ -32,6 +32,15 @@ def _is_date(text: str) -> str:
     return text
 
 
+def _few_words(text: str) -> str:
+    """A search of a single letter is cheap, one of thirty is not."""
+    from chalicelib.search import words  # loaded with the first search that has some
+
+    if text and words.too_many(text):
+        raise ValueError(f"at most {words.MAX_TOKENS} words")
+    return text
+
+
 def _parts(given: object) -> object:
     """`include=a,b` and `include=a&include=b` mean the same."""
     if not isinstance(given, tuple):
@@ -50,7 +59,9 @@ class SearchIn(PageQuery):
     datum: Datum = "gcj02"
     city: Code | None = Field(None, examples=["sha"])
     radius_m: int = Field(DEFAULT_RADIUS_M, ge=1, le=MAX_RADIUS_M)
-    q: str = Field("", max_length=100, description="Every word must occur in a name of the shop or of its offers")
+    q: Annotated[str, AfterValidator(_few_words)] = Field(
+        "", max_length=100, description="Every word must occur in a name of the shop or of its offers; eight at most"
+    )
     category: Code | None = Field(None, examples=["hair"])
     kind: KindName | None = None
     price_min_minor: int | None = Field(None, ge=0, le=MAX_AMOUNT_MINOR)

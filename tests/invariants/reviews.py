@@ -67,8 +67,9 @@ def ratings_are_recounts(seen: Seen) -> list[str]:
 
 
 def _reviews(seen: Seen) -> list[Raw]:
-    """None in a reading of some shops."""
-    return seen.raw.get(PlaceRow.Meta.table_name, [])
+    """None in a reading of some shops. Which review has used an image is another matter."""
+    items = seen.raw.get(PlaceRow.Meta.table_name, [])
+    return [item for item in items if not item["pk"]["S"].startswith("img_")]
 
 
 def _scores(item: Raw) -> Scores:

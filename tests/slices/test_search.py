@@ -334,3 +334,11 @@ def test_search_carries_an_etag_and_is_nobodys_to_share(city: City) -> None:
     first = search(city)
     assert first.headers["Cache-Control"] == "private, no-cache"
     assert search(city, If_None_Match=first.headers["ETag"]).status == 304
+
+
+def test_a_search_for_too_many_words_is_refused(city: City) -> None:
+    """Eight are looked for, nine are too many."""
+    place(city)
+    assert search(city, "q=a+b+c+d+e+f+g+h").status == 200
+    reply = search(city, "q=a+b+c+d+e+f+g+h+i")
+    assert (reply.status, reply.json["errors"][0]["field"]) == (422, "q")

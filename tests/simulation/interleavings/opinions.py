@@ -12,6 +12,9 @@ from chalicelib.orders.model import Order
 from chalicelib.reviews import counting, importing, moderation, service, tables
 from chalicelib.reviews.importing import Imported
 from chalicelib.reviews.model import Review, Scores, Wanted, review_id
+from chalicelib.runtime.transaction import Transaction
+from chalicelib.uploads import service as uploads
+from chalicelib.uploads.model import image_id
 from tests.builders import identity, salons
 from tests.builders.salons import Salon
 from tests.simulation.interleavings import scenes
@@ -86,6 +89,21 @@ def one_review_of_a_line(round: Round) -> None:
         round.same("answers", told, {"written": 1, "already_reviewed": 2})
     _counts(order.shop_id)
     _is_counted(round, order.shop_id)
+
+
+@case()
+def image_is_used_once(round: Round) -> None:
+    """Two reviews name one photo: it is given to one of them, and the other is told that there is none."""
+    image = image_id("acc", str(round.seed))
+
+    def uses(review: str) -> None:
+        tx = Transaction()
+        tables.use_image(tx, image, review, uploads.unknown([image]))
+        tx.commit()
+
+    found = round.race(partial(uses, "rev one"), partial(uses, "rev two"))
+    round.same("answers", outcomes(found), {"done": 1, "image_unknown": 1})
+    round.same("stored", len(list(tables.ImageRow.query(image, consistent_read=True))), 1)
 
 
 @case(weight=0.5)
