@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
+from chalicelib.booking import service as booking
 from chalicelib.catalog.hours import every_day
+from chalicelib.orders import tables
+from chalicelib.orders.saving import blocks_of
 from chalicelib.runtime import entry
-from chalicelib.search import cities, tables
-from chalicelib.search import service as search
+from chalicelib.runtime.transaction import Transaction
 from tests import world
 from tests.builders import orders as build
 from tests.builders import salons
@@ -48,14 +50,17 @@ def test_the_night_repairs_a_note_that_a_crash_left_behind() -> None:
     """A process died after it gave a slot back and before it told search."""
     salon = short_day()
     day = in_two_days(salon)
-    build.booked(salon).cancel()
-    noted = search.noted("sha", day, salon.shop.id)
-    assert noted is not None
-    # As it was before the slot was given back.
-    tables.NoteRow(f"sha#{day:%Y%m%d}", salon.shop.id).delete()
-    ctx, stale = entry.system_context(), noted.revision - 1
-    assert search.note_day(ctx, shop_id=salon.shop.id, city="sha", day=day, bookable_until=None, revision=stale)
-    cities.forget()
+    visit = build.booked(salon)
+    order = tables.order(visit.id)
+    assert order is not None
+    blocks = blocks_of(order)
+    visit.cancel()
+    taken, given_back = Transaction(), Transaction()
+    booking.claim(taken, order.id, blocks)
+    taken.commit()
+    booking.note_days(entry.system_context(), salon.shop.id, blocks)
+    booking.release(given_back, order.id, blocks)
+    given_back.commit()
     assert not found(salon, day)
     assert world.run_schedule("repair_notes")["days_of_shops"] >= 1
     assert found(salon, day)
