@@ -179,18 +179,21 @@ class Policy:
         return cls(tuple(statement for document in plain for statement in document["Statement"]))
 
     def says(self, attempt: Try) -> bool:
-        """Whether some statement allows it. There are no denials and no conditions: raises where there are."""
+        """Whether some statement allows it. There are no denials, and no conditions of what is tried:
+        raises where there are."""
         return any(_allows(statement, attempt) for statement in self.statements)
 
 
 def _allows(statement: dict[str, Any], attempt: Try) -> bool:
     if "Service" in statement.get("Principal", {}):
         return False
-    if statement["Effect"] != "Allow" or "Condition" in statement or "NotAction" in statement:
+    if statement["Effect"] != "Allow" or "NotAction" in statement:
         raise AssertionError(f"not understood: {statement}")
     # IAM does not care how an action is written: a topic's policy says SNS:Publish.
     if attempt.action.lower() not in (action.lower() for action in _listed(statement["Action"])):
         return False
+    if "Condition" in statement:
+        raise AssertionError(f"not understood: {statement}")
     if "NotResource" in statement:
         return not any(fnmatchcase(attempt.resource, one) for one in _listed(statement["NotResource"]))
     return any(fnmatchcase(attempt.resource, one) for one in _listed(statement["Resource"]))
