@@ -238,7 +238,7 @@ class Brute:
         """For each filter what there would be without it; too slow by brute force for words over a whole city."""
         if query.q.strip():
             return None
-        less = {
+        less: dict[str, dict[str, Any]] = {
             "category": {"category": None},
             "kind": {"kind": None},
             "price": {"price_min_minor": None, "price_max_minor": None},
@@ -249,7 +249,7 @@ class Brute:
         }
         found: set[tuple[str, int, int | None]] = set()
         for name, without in less.items():
-            changed: SearchQuery = replace(query, **without)  # type: ignore[arg-type]
+            changed: SearchQuery = replace(query, **without)
             if changed != query and (number := self.count(changed)):
                 found.add((name, number, None))
         if query.origin is not None:

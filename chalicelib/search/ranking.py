@@ -150,6 +150,7 @@ def _day(as_of_ms: object) -> int:
 
 
 def _order(order: object) -> float:
-    if type(order) not in (int, float) or not math.isfinite(order):  # type: ignore[arg-type]
+    # A bool is an int to isinstance, and no order.
+    if isinstance(order, bool) or not isinstance(order, int | float) or not math.isfinite(order):
         raise ValueError("not a finite number")
-    return order  # type: ignore[return-value]
+    return order
