@@ -24,8 +24,7 @@ from chalicelib.catalog.model import PRIOR_CENTI, PRIOR_COUNT, Shop, ShopPage, T
 from chalicelib.catalog.model import City as ServedCity
 from chalicelib.kernel.geo import Point
 from chalicelib.kernel.instant import DAY_MS, Instant
-from chalicelib.kernel.money import Money
-from chalicelib.search.model import Calendar, Card, Entry
+from chalicelib.search.model import Calendar, Card, Entry, micro
 
 Array = npt.NDArray[Any]
 
@@ -123,16 +122,19 @@ class City:
         menu = self.menus[row.menu]
         shown = name_of(row)
         offers = offers_of(row, len(menu.kinds))
+        lat, lng = micro(Point(row.lat, row.lng))
         card = Card(
             id=row.id,
             name=shown,
             category=TRADES[row.trade].code,
             rating_centi=row.rating,
             rating_count=row.rating_count,
-            price_from=Money(row.price, CURRENCY),
+            price_minor=row.price,
+            currency=CURRENCY,
             sales=row.sales,
             address=address_of(row),
-            position=Point(row.lat, row.lng),
+            lat=lat,
+            lng=lng,
             cover_url=cover_of(row),
         )
         said = (*shown.values(), *(text for offer in offers for text in offer.values()))

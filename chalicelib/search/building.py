@@ -135,17 +135,16 @@ class _Found:
         if not ids.is_id(card.id, "shp"):
             raise ValueError(f"{card.id!r} is no shop's id")
         calendar = self._calendar(entry.calendar)
-        lat, lng = micro(card.position)
-        group = (entry.categories, card.price_from.currency)
+        group = (entry.categories, card.currency)
         merit = (card.rating_centi, card.sales)
         if merit not in self._merits:
             if len(self._merits) > 100_000:
                 self._merits.clear()
             self._merits[merit] = ranking.merit(*merit)
         self._ids += card.id.removeprefix(records.PREFIX).encode()
-        numbers["lat"].append(lat)
-        numbers["lng"].append(lng)
-        numbers["price"].append(card.price_from.amount_minor)
+        numbers["lat"].append(card.lat)
+        numbers["lng"].append(card.lng)
+        numbers["price"].append(card.price_minor)
         numbers["sales"].append(card.sales)
         numbers["rating"].append(card.rating_centi)
         numbers["merit"].append(self._merits[merit])

@@ -80,7 +80,7 @@ class Columns:
             setattr(self, name, self._copied(base.array(f"columns.{name}")))
         self.worth = self._copied(base.array("columns.merit"))
         self.day = 0  # at which `worth` stands; on day 0 nothing has been born yet, and all is as fresh as can be
-        self.worth += np.uint16(ranking.WEIGHTS["fresh"] * ranking.FULL)
+        self.worth += np.uint16(ranking.WEIGHTS.fresh * ranking.FULL)
         self.most_worth = int(self.worth.max(initial=0))
 
     def _copied(self, of_base: Array) -> Array:
@@ -114,6 +114,14 @@ class Columns:
             return worth
         born = rows.of(self.born)
         return worth + _fresh(born, day) - _fresh(born, self.day)
+
+    def merit(self, rows: Array) -> Array:
+        """`worth` of rows without what fades."""
+        merit: Array = self.worth.take(rows).astype(np.int32) - self.fresh(rows, self.day)
+        return merit
+
+    def fresh(self, rows: Array, day: int) -> Array:
+        return _fresh(self.born.take(rows), day)
 
     def write(self, row: int, values: dict[str, int]) -> None:
         for name, value in values.items():
@@ -161,11 +169,12 @@ class Columns:
 
 
 _FRESHNESS = np.array(
-    [ranking.WEIGHTS["fresh"] * ranking.fresh(0, age) for age in range(ranking.FRESH_DAYS + 1)], np.uint16
+    [ranking.WEIGHTS.fresh * ranking.fresh(0, age) for age in range(ranking.FRESH_DAYS + 1)], np.uint16
 )
 
 
 def _fresh(born: Array, day: int) -> Array:
     """What freshness adds to scores on a day."""
-    age = np.clip(day - born.astype(np.int32), 0, ranking.FRESH_DAYS)
-    return _FRESHNESS[age]
+    age = np.minimum(np.maximum(day - born.astype(np.int32), 0), ranking.FRESH_DAYS)
+    found: Array = _FRESHNESS.take(age)
+    return found

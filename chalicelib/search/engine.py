@@ -7,20 +7,21 @@ several threads at once; who holds it holds a lock.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from chalicelib.kernel.instant import DAY_MS, Instant
-from chalicelib.search import counting, leading, ranking, records, words
+from chalicelib.search import counting, hits, leading, records, words
 from chalicelib.search.asking import Asking
 from chalicelib.search.base import Base
 from chalicelib.search.columns import Columns, prefix_of
 from chalicelib.search.grid import turned
 from chalicelib.search.groups import Groups
-from chalicelib.search.model import Card, Entry, Hit, Note, SearchPage, SearchQuery, micro, relaxed
+from chalicelib.search.model import Card, Entry, Note, SearchPage, SearchQuery, relaxed
 from chalicelib.search.noted import Notes
 from chalicelib.search.openings import Openings
 from chalicelib.search.postings import Names, Postings
@@ -64,43 +65,29 @@ class Engine:
         self.columns.age(now.ms // DAY_MS)
         asking = Asking(self, query, now, place)
         found = leading.first(asking, query.limit + 1)
-        hits = self._hits(asking, found[: query.limit])
+        shown, more = found[: query.limit], len(found) > query.limit
         facets, total = counting.facets(asking) if query.facets else (None, None)
         if query.total and total is None:
             total = counting.total(asking)
         return SearchPage(
-            hits=hits,
-            next_key=place.key(hits[-1].order, hits[-1].card.id) if len(found) > query.limit else None,
+            hits=hits.of(asking, shown),
+            next_key=place.key(shown[-1][0], self.id_of(shown[-1][1])) if more else None,
             facets=facets,
             total=total if query.total else None,
-            relax=() if hits or query.after is not None else relaxed(query, lambda other: self._count(other, now)),
+            relax=() if shown or query.after is not None else relaxed(query, lambda other: self._count(other, now)),
         )
 
     def _count(self, query: SearchQuery, now: Instant) -> int:
         return counting.total(Asking(self, query, now, Place.read(None, now, None)))
 
-    def _hits(self, asking: Asking, found: leading.First) -> list[Hit]:
-        columns, place, placed = self.columns, asking.place, asking.circle is not None
-        shown = np.array([row for _, row in found], np.int64)
-        distances = asking.exact(shown).tolist() if placed else [None] * len(found)
-        are_open = self.openings.are_open(columns.calendar.take(shown), asking.now).tolist()
-        born = columns.born.take(shown).tolist()
-        hits = []
-        for (order, row), distance, is_open, day in zip(found, distances, are_open, born, strict=True):
-            card, personal = self.card(row), 0
-            if place.affinity is not None:
-                personal = place.affinity.part(self.groups.all[int(columns.group[row])][0], card.id)
-            parts = ranking.parts(distance, card.rating_centi, card.sales, day, place.as_of_day, personal)
-            rounded = None if distance is None else round(distance)
-            hits.append(Hit(card, rounded, is_open, ranking.reason(parts, placed=placed), order))
-        return hits
-
     # Rows
 
-    def card(self, row: int) -> Card:
+    def card_later(self, row: int) -> Card | Callable[[], Card]:
+        """As it is now, whenever it is read: what the base says never changes."""
         changed = self._changed.get(row)
-        if changed is not None:
-            return changed.card
+        return partial(self._card_of_base, row) if changed is None else changed.card
+
+    def _card_of_base(self, row: int) -> Card:
         found = self._cards.get(row)
         if found is None:
             if len(self._cards) >= _CARDS:
@@ -113,7 +100,8 @@ class Engine:
         return records.inflated(self.base.part("records", begin, end), self._dictionary)
 
     def id_of(self, row: int) -> str:
-        return self.card(row).id
+        changed = self._changed.get(row)
+        return self._card_of_base(row).id if changed is None else changed.id
 
     def tail_with(self, tokens: Iterable[Token]) -> Array:
         """The rows of the tail that have all of these words."""
@@ -179,7 +167,7 @@ class Engine:
         columns, prefix = self.columns, np.uint32(prefix_of(shop_id))
         ranges = [(0, columns.sorted)]
         if entry is not None:
-            ranges.insert(0, columns.in_cell(self.grid.cell(*micro(entry.card.position))))
+            ranges.insert(0, columns.in_cell(self.grid.cell(entry.card.lat, entry.card.lng)))
         for begin, end in ranges:
             for row in (begin + np.flatnonzero(columns.prefix[begin:end] == prefix)).tolist():
                 if columns.kinds[row] and self.id_of(row) == shop_id:
@@ -189,8 +177,8 @@ class Engine:
     def _stays(self, row: int, entry: Entry) -> bool:
         """Whether the row's place, its lists and its postings are right for the entry."""
         columns = self.columns
-        lat, lng = micro(entry.card.position)
-        if (columns.lat[row], columns.lng[row]) != (lat, turned(lng, self.grid.centre_lng)):
+        place = entry.card.lat, turned(entry.card.lng, self.grid.centre_lng)
+        if (columns.lat[row], columns.lng[row]) != place:
             return False
         if self.groups.all[int(columns.group[row])][0] != entry.categories:
             return False
@@ -201,17 +189,16 @@ class Engine:
 
     def _values(self, entry: Entry) -> dict[str, int]:
         card = entry.card
-        lat, lng = micro(card.position)
         return {
             "prefix": prefix_of(card.id),
-            "lat": lat,
-            "lng": turned(lng, self.grid.centre_lng),
-            "price": card.price_from.amount_minor,
+            "lat": card.lat,
+            "lng": turned(card.lng, self.grid.centre_lng),
+            "price": card.price_minor,
             "rating": card.rating_centi,
             "sales": card.sales,
             "born": entry.born_day,
             "kinds": sum(self.kinds[kind] for kind in entry.kinds),
-            "group": self.groups.number((entry.categories, card.price_from.currency)),
+            "group": self.groups.number((entry.categories, card.currency)),
             "calendar": self.openings.number(entry.calendar),
         }
 

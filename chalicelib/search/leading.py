@@ -24,8 +24,8 @@ _FIRST_RING_M = 150.0
 _AROUND = 1  # cell each way, in which shops are counted to guess it
 _FIRST_ROWS = 400  # of a ring that is looked at first
 _SCORE_ERROR = 1.0  # of float32, by far
-_NEAR = ranking.WEIGHTS["near"]
-_AFFINITY = ranking.WEIGHTS["affinity"]
+_NEAR = ranking.WEIGHTS.near
+_AFFINITY = ranking.WEIGHTS.affinity
 
 First = list[tuple[float, int]]
 """(order, row) of the first ones after the page before, in order."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
+from typing import NamedTuple
 
 from chalicelib.catalog.model import KINDS, MAX_HORIZON_DAYS, ShopPage, Text, category_of
 from chalicelib.kernel.geo import Point, distance_m
@@ -19,7 +20,7 @@ from chalicelib.kernel.money import EXPONENTS, Money
 from chalicelib.search import ranking, words
 from chalicelib.search.calendar import Calendar
 from chalicelib.search.news import Note
-from chalicelib.search.ranking import SORTS, Affinity, Place
+from chalicelib.search.ranking import SORTS, Affinity, Parts, Place
 from chalicelib.search.readings import Readings
 from chalicelib.search.words import Token
 
@@ -49,20 +50,30 @@ def of_micro(lat: int, lng: int) -> Point:
     return Point(lat / _MICRO, lng / _MICRO)
 
 
-@dataclass(frozen=True)
-class Card:
-    """What a hit shows of a shop. Texts are by locale; the position is WGS-84 in whole millionths of a degree."""
+class Card(NamedTuple):
+    """What a hit shows of a shop, all of it plain: twenty are read for every search. Texts are by locale; the position
+    is WGS-84, in whole millionths of a degree."""
 
     id: str
     name: Text
     category: str
     rating_centi: int
     rating_count: int
-    price_from: Money
+    price_minor: int
+    currency: str
     sales: int
     address: Text
-    position: Point
+    lat: int
+    lng: int
     cover_url: str | None
+
+    @property
+    def price_from(self) -> Money:
+        return Money(self.price_minor, self.currency)
+
+    @property
+    def position(self) -> Point:
+        return of_micro(self.lat, self.lng)
 
 
 @dataclass(frozen=True)
@@ -81,6 +92,8 @@ class Entry:
         """Of a page with at least one offer, all of them on the shelf."""
         shop = page.shop
         named = [*shop.name.values(), *(name for offer in page.offers for name in offer.name.values())]
+        price = min((offer.price for offer in page.offers), key=lambda price: price.amount_minor)
+        lat, lng = micro(shop.position)
         return cls(
             card=Card(
                 id=shop.id,
@@ -88,10 +101,12 @@ class Entry:
                 category=shop.category,
                 rating_centi=shop.rating_centi,
                 rating_count=shop.rating_count,
-                price_from=min((offer.price for offer in page.offers), key=lambda price: price.amount_minor),
+                price_minor=price.amount_minor,
+                currency=price.currency,
                 sales=shop.sales,
                 address=shop.address,
-                position=of_micro(*micro(shop.position)),
+                lat=lat,
+                lng=lng,
                 cover_url=next(iter(shop.photos), None) or None,
             ),
             names=tuple(dict.fromkeys(named)),
@@ -112,7 +127,7 @@ class Entry:
             readings.add(self.names)
         return all(words.matches(token, self.names, readings) for token in tokens)
 
-    def parts(self, distance: float | None, place: Place) -> dict[str, int]:
+    def parts(self, distance: float | None, place: Place) -> Parts:
         personal = 0 if place.affinity is None else place.affinity.part(self.categories, self.id)
         card = self.card
         return ranking.parts(distance, card.rating_centi, card.sales, self.born_day, place.as_of_day, personal)
@@ -155,16 +170,45 @@ class SearchQuery:
         return ranking.RECOMMENDED if self.origin is None and self.sort == ranking.DISTANCE else self.sort
 
 
-@dataclass(frozen=True)
 class Hit:
     """`distance_m` is rounded to whole metres; `reason` is one of WEIGHTS, or None for an ordinary shop. `order` is
-    what the hits of a search are sorted by, ascending, ties by id."""
+    what the hits of a search are sorted by, ascending, ties by id. A card may be given as what reads it: it is then
+    read when it is first looked at."""
 
-    card: Card
-    distance_m: int | None
-    open_now: bool
-    reason: str | None
-    order: float
+    __slots__ = ("_card", "distance_m", "open_now", "order", "reason")
+
+    def __init__(
+        self,
+        card: Card | Callable[[], Card],
+        distance_m: int | None,
+        open_now: bool,
+        reason: str | None,
+        order: float,
+    ) -> None:
+        self._card = card
+        self.distance_m = distance_m
+        self.open_now = open_now
+        self.reason = reason
+        self.order = order
+
+    @property
+    def card(self) -> Card:
+        card = self._card
+        if not isinstance(card, Card):
+            card = self._card = card()
+        return card
+
+    def _values(self) -> tuple[object, ...]:
+        return self.card, self.distance_m, self.open_now, self.reason, self.order
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Hit) and self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash((self.card.id, self.order))
+
+    def __repr__(self) -> str:
+        return f"Hit{self._values()!r}"
 
 
 @dataclass(frozen=True)
@@ -288,7 +332,7 @@ def _reached(query: SearchQuery, entry: Entry, now: Instant, notes: Mapping[str,
 
 def _failed(query: SearchQuery, entry: Entry, is_open: bool) -> set[str]:
     failed = set()
-    price = entry.card.price_from.amount_minor
+    price = entry.card.price_minor
     if query.category is not None and query.category not in entry.categories:
         failed.add("category")
     if query.kind is not None and query.kind not in entry.kinds:
@@ -329,7 +373,7 @@ def _order(query: SearchQuery, place: Place) -> Callable[[_Found], float]:
     if query.order == ranking.RATING:
         return lambda found: -found.entry.card.rating_centi
     if query.order == ranking.PRICE:
-        return lambda found: found.entry.card.price_from.amount_minor
+        return lambda found: found.entry.card.price_minor
     if query.order == ranking.SALES:
         return lambda found: -found.entry.card.sales
     if query.order == ranking.DISTANCE:
@@ -359,8 +403,8 @@ def _facets(within: Sequence[_Found]) -> Facets:
 
     prices: Counter[int] = Counter()
     for entry in counted("price"):
-        price = entry.card.price_from
-        prices[max(low for low in price_bands(price.currency) if low <= price.amount_minor)] += 1
+        card = entry.card
+        prices[max(low for low in price_bands(card.currency) if low <= card.price_minor)] += 1
     ratings = [entry.card.rating_centi for entry in counted("rating")]
     return Facets(
         category=Counter(category for entry in counted("category") for category in entry.categories),

@@ -17,14 +17,28 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import mul
+from typing import NamedTuple
 
 from chalicelib.kernel import ids
 from chalicelib.kernel.errors import CursorInvalid
 from chalicelib.kernel.instant import DAY_MS, LATEST_MS, Instant
 
-WEIGHTS = {"near": 45, "rating": 30, "popular": 20, "fresh": 5, "affinity": 15}
-ORDINARY = {"near": 250, "rating": 750, "popular": 600, "fresh": 0, "affinity": 0}
 FULL = 1_000  # of each part
+
+
+class Parts(NamedTuple):
+    """Of a shop as one search sees it, 0 to FULL each; or what they weigh."""
+
+    near: int
+    rating: int
+    popular: int
+    fresh: int
+    affinity: int = 0
+
+
+WEIGHTS = Parts(near=45, rating=30, popular=20, fresh=5, affinity=15)
+ORDINARY = Parts(near=250, rating=750, popular=600, fresh=0)
 FRESH_DAYS = 30
 LAST_BORN_DAY = 2**16 - 1
 
@@ -82,31 +96,24 @@ def fresh(born: int, as_of_day: int) -> int:
 
 def merit(rating_centi: int, sales: int) -> int:
     """What rating and sales add to a score: it changes with nothing else, and fits into sixteen bits."""
-    return WEIGHTS["rating"] * rated(rating_centi) + WEIGHTS["popular"] * popular(sales)
+    return WEIGHTS.rating * rated(rating_centi) + WEIGHTS.popular * popular(sales)
 
 
 def parts(
     distance_m: float | None, rating_centi: int, sales: int, born: int, as_of_day: int, affinity: int = 0
-) -> dict[str, int]:
-    """The parts of `recommended`, 0 to 1,000 each."""
-    return {
-        "near": near(distance_m),
-        "rating": rated(rating_centi),
-        "popular": popular(sales),
-        "fresh": fresh(born, as_of_day),
-        "affinity": affinity,
-    }
+) -> Parts:
+    return Parts(near(distance_m), rated(rating_centi), popular(sales), fresh(born, as_of_day), affinity)
 
 
-def score(of: Mapping[str, int]) -> int:
-    return sum(WEIGHTS[name] * value for name, value in of.items())
+def score(of: Parts) -> int:
+    return sum(map(mul, WEIGHTS, of))
 
 
-def reason(of: Mapping[str, int], *, placed: bool) -> str | None:
-    """One of WEIGHTS, or None for an ordinary shop. Nearness is no reason where the search has no position."""
+def reason(of: Parts, *, placed: bool) -> str | None:
+    """The name of a part, or None for an ordinary shop. Nearness is no reason where the search has no position."""
     best, most = None, 0
-    for name, value in of.items():
-        lift = WEIGHTS[name] * (value - ORDINARY[name])
+    for name, weight, value, ordinary in zip(Parts._fields, WEIGHTS, of, ORDINARY, strict=True):
+        lift = weight * (value - ordinary)
         if lift > most and (placed or name != "near"):
             best, most = name, lift
     return best

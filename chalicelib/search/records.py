@@ -12,9 +12,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from chalicelib.catalog.model import Text
-from chalicelib.kernel.money import Money
 from chalicelib.search.calendar import Calendar
-from chalicelib.search.model import Card, Entry, micro, of_micro
+from chalicelib.search.model import Card, Entry
 
 PREFIX = "shp_"
 ID_LETTERS = 26
@@ -29,17 +28,16 @@ _WBITS = -15  # a bare stream: a header and a checksum would cost six bytes a re
 def pack(entry: Entry, calendar: int) -> bytes:
     """The record before it is deflated."""
     card = entry.card
-    lat, lng = micro(card.position)
     fields = [
         card.id.removeprefix(PREFIX),
         _escaped(card.category),
         str(card.rating_centi),
         str(card.rating_count),
-        str(card.price_from.amount_minor),
-        card.price_from.currency,
+        str(card.price_minor),
+        card.currency,
         str(card.sales),
-        str(lat),
-        str(lng),
+        str(card.lat),
+        str(card.lng),
         _escaped(card.cover_url or ""),
         _of_parts(part for pair in card.name.items() for part in pair),
         _of_parts(part for pair in card.address.items() for part in pair),
@@ -89,10 +87,12 @@ def _card(fields: list[str]) -> Card:
         category,
         int(rating),
         int(ratings),
-        Money(int(price), currency),
+        int(price),
+        currency,
         int(sales),
         _text(address),
-        of_micro(int(lat), int(lng)),
+        int(lat),
+        int(lng),
         cover or None,
     )
 

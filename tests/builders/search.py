@@ -13,7 +13,6 @@ from chalicelib.catalog.model import City, ShopPage
 from chalicelib.kernel import ids
 from chalicelib.kernel.geo import Point
 from chalicelib.kernel.instant import DAY_MS, Instant
-from chalicelib.kernel.money import Money
 from chalicelib.search.calendar import Calendar
 from chalicelib.search.model import Card, Entry, Note, micro, of_micro
 from tests.builders import catalog
@@ -103,16 +102,19 @@ def entry(draw: random.Random, centre: Point = CENTRES[0], **given: object) -> E
     name = {"zh-CN": draw.choice(NAMES), "en": draw.choice(NAMES)}
     categories = draw.sample(CATEGORIES, draw.choice((1, 1, 2)))
     kinds = draw.sample(KINDS, draw.choice((1, 1, 2)))
+    lat, lng = micro(place(draw, centre))
     card = Card(
         id=given.pop("id", None) or ids.derived("shp", str(draw.getrandbits(64))),  # type: ignore[arg-type]
         name=name,
         category=categories[0],
         rating_centi=draw.choice((300, 420, 420, 449, 450, 480, 500)),
         rating_count=draw.randrange(100),
-        price_from=Money(draw.choice((0, 4_999, 5_000, 9_800, 9_800, 12_800, 60_000)), "CNY"),
+        price_minor=draw.choice((0, 4_999, 5_000, 9_800, 9_800, 12_800, 60_000)),
+        currency="CNY",
         sales=draw.choice((0, 7, 7, 99, 900, 50_000)),
         address={"zh-CN": f"南京西路 {draw.randrange(999)} 号"},
-        position=of_micro(*micro(place(draw, centre))),
+        lat=lat,
+        lng=lng,
         cover_url=draw.choice((None, "https://example.com/1.jpg")),
     )
     fields = {

@@ -18,8 +18,7 @@ import numpy as np
 from chalicelib.kernel import ids
 from chalicelib.kernel.geo import Point
 from chalicelib.kernel.instant import Instant
-from chalicelib.kernel.money import Money
-from chalicelib.search.model import Entry, Note, SearchQuery, micro, of_micro
+from chalicelib.search.model import Entry, Note, SearchQuery, micro
 from tests.builders import search as build
 from tests.unit.search import rule
 
@@ -39,11 +38,13 @@ def town(count: int, seed: int, centre: Point) -> list[Entry]:
             position = build.shifted(centre, int(draw.gauss(0, 30_000)), int(draw.gauss(0, 40_000)))
         else:
             position = malls[number % len(malls)]
-        card = replace(
-            kind.card,
+        lat, lng = micro(position)
+        card = kind.card._replace(
             id=ids.derived("shp", f"{seed} {number}"),
-            position=of_micro(*micro(position)),
-            price_from=Money(draw.randrange(20, 700) * 100, "CNY"),
+            lat=lat,
+            lng=lng,
+            price_minor=draw.randrange(20, 700) * 100,
+            currency="CNY",
             rating_centi=draw.randrange(300, 501),
             sales=int(draw.lognormvariate(5, 1.8)),
         )

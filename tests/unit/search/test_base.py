@@ -13,11 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chalicelib.kernel.errors import CursorInvalid
-from chalicelib.kernel.money import Money
 from chalicelib.search import building, records
 from chalicelib.search.base import FORMAT, HEADER_BYTES, BaseInvalid, Writer, open_base
 from chalicelib.search.engine import Engine
-from chalicelib.search.model import SORTS, SearchQuery, micro, of_micro
+from chalicelib.search.model import SORTS, SearchQuery
 from tests.builders import search as build
 from tests.builders.search import NOW
 
@@ -131,14 +130,13 @@ def test_an_entry_comes_back_from_its_record(
     """Whatever its merchant wrote, separators and lone surrogates too."""
     draw = build.chance(seed)
     entry = build.entry(draw, draw.choice(build.CENTRES))
-    card = replace(
-        entry.card,
+    card = entry.card._replace(
         name=name,
         address=address,
         category=category,
         cover_url=cover or None,
-        price_from=Money(price, draw.choice(("CNY", "JPY"))),
-        position=of_micro(*micro(entry.card.position)),
+        price_minor=price,
+        currency=draw.choice(("CNY", "JPY")),
     )
     entry = replace(entry, card=card, categories=frozenset({category, "hair"}), names=("a", "b"))
     packed = records.pack(entry, 12)

@@ -106,7 +106,7 @@ def test_every_place_in_a_circle_is_in_its_cells_and_all_of_its_inner_cells_are_
 def test_a_score_errs_by_no_more_than_its_bound(metres: float, wrong: float, error_m: float, merit: int) -> None:
     """By distances that are wrong by as much as they may be."""
     taken = np.array([max(metres + wrong * error_m, 0)], np.float32)
-    exact = -(merit + ranking.WEIGHTS["near"] * ranking.near(metres))
+    exact = -(merit + ranking.WEIGHTS.near * ranking.near(metres))
     found = leading.scores(np.array([merit], np.float32), taken)
     assert abs(float(found[0]) - exact) <= leading.slack_of(error_m)
 

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from chalicelib.kernel.geo import Point
 from chalicelib.kernel.instant import Instant
-from chalicelib.kernel.money import Money
 from chalicelib.search import model
 from chalicelib.search.base import open_base
 from chalicelib.search.engine import Engine
@@ -84,7 +83,7 @@ class Town:
         else:
             new = build.entry(draw, self.centre, id=shop_id if kind > 2 else None)
             if old is not None and kind > 3:  # stays where it is
-                card = replace(new.card, position=old.card.position)
+                card = new.card._replace(lat=old.card.lat, lng=old.card.lng)
                 new = replace(new, card=card, names=old.names, categories=old.categories)
             self.engine.put(new)
             self.entries[new.id] = new
@@ -201,7 +200,7 @@ def test_prices_are_counted_in_the_bands_of_their_own_currency(folder: Path) -> 
     prices = [(draw.choice((4_900, 5_000, 20_000)), "CNY") for _ in range(20)]
     prices += [(draw.choice((40, 60, 500, 9_000)), "JPY") for _ in range(20)]
     entries = [
-        replace(entry, card=replace(entry.card, price_from=Money(*price)))
+        replace(entry, card=entry.card._replace(price_minor=price[0], currency=price[1]))
         for entry, price in zip(entries, prices, strict=True)
     ]
     engine = Engine(open_base(build.base(folder / "currencies", entries)))

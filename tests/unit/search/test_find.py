@@ -299,7 +299,7 @@ def entry(**of_shop: Any) -> Entry:
     return Entry.of(build.page(**of_shop))
 
 
-def parts(of: Entry, distance: float | None) -> dict[str, int]:
+def parts(of: Entry, distance: float | None) -> ranking.Parts:
     return of.parts(distance, Place.read(None, NOW, None))
 
 
@@ -323,14 +323,14 @@ def test_a_reason_is_what_lifts_a_shop_above_an_ordinary_one(
 
 def test_weights_add_up_and_each_part_stays_within_its_scale() -> None:
     """What is personal comes on top of the hundred."""
-    assert sum(ranking.WEIGHTS.values()) - ranking.WEIGHTS["affinity"] == 100
+    assert sum(ranking.WEIGHTS) - ranking.WEIGHTS.affinity == 100
     best = entry(sales=10**7, rating_sum_centi=500 * 10**6, rating_count=10**6, created_at=NOW)
     place = Place.read(None, NOW, Affinity({"hair": 900}, {best.id: 900}))
-    assert best.parts(0.0, place) == dict.fromkeys(ranking.WEIGHTS, 1_000)
+    assert best.parts(0.0, place) == (1_000,) * len(ranking.WEIGHTS)
 
 
 def test_a_shop_born_tomorrow_is_fresh_but_not_more() -> None:
-    assert parts(entry(created_at=NOW.plus(days=5)), None)["fresh"] == 1_000
+    assert parts(entry(created_at=NOW.plus(days=5)), None).fresh == 1_000
 
 
 @pytest.mark.parametrize("after", ["", "[]", "[1,2]", '["x",1,"y"]', "{}", "null", "[1,2,3,4]"])
