@@ -69,12 +69,12 @@ class Asking:
         columns, circle = self.columns, self.circle
         if self.query.tokens or (by_category and self.query.category is not None):
             near = self._near_whole
-            return near if circle is None else near.only(self._inside(near.rows, circle))
+            return near if circle is None else near.only(self.inside(near.rows, circle))
         if circle is None:
             return Reached(Rows(filled(np.array([[0, columns.count]]))))
         spans = reach.spans(self.engine.grid, circle, columns.cells)
         edge = Rows(self._with_tail(spans.outer))
-        inside = edge.at(np.flatnonzero(self._inside(edge, circle)))
+        inside = edge.at(np.flatnonzero(self.inside(edge, circle)))
         return Reached(Rows(spans.inner, inside))
 
     def near(self, circle: Circle | None) -> Reached:
@@ -87,7 +87,7 @@ class Asking:
         if near.found is None or near.found.is_exact or not (query.facets or query.total):
             return near
         # Asked for twice: names are read once.
-        return self.verified(near if self.circle is None else near.only(self._inside(near.rows, self.circle)))
+        return self.verified(near if self.circle is None else near.only(self.inside(near.rows, self.circle)))
 
     def _near(self, circle: Circle | None) -> Reached:
         columns = self.columns
@@ -97,9 +97,9 @@ class Asking:
         else:
             spans = reach.all_spans(self.engine.grid, circle, columns.cells)
         if self.query.tokens:
-            return self._with_words(Rows(spans))
+            return self._with_words(spans)
         if self.query.category is not None:
-            return Reached(self._with_category(Rows(spans), self.query.category), listed=True)
+            return Reached(self._with_category(spans, self.query.category), listed=True)
         return Reached(Rows(self._with_tail(spans)))
 
     def _with_tail(self, spans: Array) -> Array:
@@ -108,13 +108,9 @@ class Asking:
             return spans
         return np.concatenate([spans, [[columns.sorted, columns.count]]])
 
-    def _with_words(self, sorted_rows: Rows) -> Reached:
-        tokens, pairs = self.query.tokens or (), sorted_rows.pairs
-        begin, end = (pairs[0][0], pairs[-1][1]) if pairs else (0, 0)
-        found = self.engine.postings.every(tokens, begin, end)
-        if len(pairs) > 1:
-            places = sorted_rows.within(found.rows)
-            found = Found(found.rows[places], tuple((token, flags[places]) for token, flags in found.unsure))
+    def _with_words(self, spans: Array) -> Reached:
+        tokens = self.query.tokens or ()
+        found = self.engine.postings.every(tokens, spans)
         late = self.engine.tail_with(tokens)
         if len(late):
             none = np.zeros(len(late), np.bool_)
@@ -122,16 +118,15 @@ class Asking:
             found = Found(np.concatenate([found.rows, late]), unsure)
         return Reached(Rows(single=found.rows), found)
 
-    def _with_category(self, sorted_rows: Rows, category: str) -> Rows:
-        columns, pairs = self.columns, sorted_rows.pairs
+    def _with_category(self, spans: Array, category: str) -> Rows:
+        columns = self.columns
         late: Array = np.arange(columns.sorted, columns.count)
         if len(late):
             late = late[self.engine.groups.having(category).take(columns.group[columns.sorted : columns.count])]
         number = self.engine.categories.get(category)
-        if number is None or not pairs:
+        if number is None:
             return Rows(single=late)
-        listed = columns.of_category(number, pairs[0][0], pairs[-1][1])
-        listed = listed.take(sorted_rows.within(listed))
+        listed = columns.of_category(number, spans)
         return Rows(single=np.concatenate([listed, late]) if len(late) else listed)
 
     # Distances
@@ -143,7 +138,7 @@ class Asking:
             return reach.in_plane(lat, lng, circle), circle.error_m
         return reach.on_sphere(lat, lng, circle), reach.SPHERE_ERROR_M
 
-    def _inside(self, rows: Rows, circle: Circle) -> Flags:
+    def inside(self, rows: Rows, circle: Circle) -> Flags:
         metres, error = self.metres(rows, circle)
         return self.within(rows, metres, error, circle.radius_m)
 

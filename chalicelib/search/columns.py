@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from chalicelib.kernel import ids
 from chalicelib.search import ranking
 from chalicelib.search.base import Base
-from chalicelib.search.lists import SEGMENT, SEGMENT_BITS
+from chalicelib.search.lists import SEGMENT, SEGMENT_BITS, segments_of, within
 from chalicelib.search.rows import Rows
 
 PREFIX_LETTERS = 6
@@ -157,14 +157,15 @@ class Columns:
     def in_cell(self, cell: int) -> tuple[int, int]:
         return int(self.cells[cell]), int(self.cells[cell + 1])
 
-    def of_category(self, number: int, begin: int, end: int) -> Array:
-        """The sorted rows from `begin` up to `end` of a category by its number in the base, and some around them."""
+    def of_category(self, number: int, spans: Array) -> Array:
+        """The sorted rows of some stretches that are of a category, by its number in the base."""
         segments = -(-self.sorted // SEGMENT)
         parts = []
-        for segment in range(begin >> SEGMENT_BITS, min(-(-end >> SEGMENT_BITS), segments)):
+        for segment in segments_of(spans, segments):
             place = number * segments + segment
             low, high = self._category_starts[place : place + 2].tolist()
-            parts.append(self._category_rows[low:high].astype(np.int64) + (segment << SEGMENT_BITS))
+            rows = self._category_rows[low:high]
+            parts.append(rows.take(within(rows, segment, spans)).astype(np.int64) + (segment << SEGMENT_BITS))
         return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
 

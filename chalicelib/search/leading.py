@@ -22,7 +22,9 @@ from chalicelib.search.selection import smallest, tied
 
 _FIRST_RING_M = 150.0
 _AROUND = 1  # cell each way, in which shops are counted to guess it
-_FIRST_ROWS = 400  # of a ring that is looked at first
+# So many rows a ring that is looked at first should hold: one ring is then enough in most searches.
+_NEAREST_ROWS = 400
+_RECOMMENDED_ROWS, _RECOMMENDED_ROWS_LATER = 1_600, 3_600
 _SCORE_ERROR = 1.0  # of float32, by far
 _NEAR = ranking.WEIGHTS.near
 _AFFINITY = ranking.WEIGHTS.affinity
@@ -51,19 +53,32 @@ class Leading:
             return self._nearest(circle, count)
         if circle is not None and order == ranking.RECOMMENDED:
             return self._recommended(circle, count)
-        reached, chosen = asking.passing(asking.reached(by_category=True))
+        # Of those that may be in the circle, only what comes first is looked at more closely.
+        reached, chosen = asking.passing(asking.near(circle))
         if order == ranking.RECOMMENDED:
             keys = self._merits(reached.rows)
             np.negative(keys, out=keys)
             return self._best(reached.rows, keys, 0, chosen, count)
-        keys, offset = self._whole_keys(reached.rows, order)
-        if self.place.after is not None:
-            chosen = self._after_whole(reached.rows, keys, offset, chosen)
-        places = smallest(keys, chosen, count)
-        orders = keys.take(places).astype(np.int64) + offset
-        return self._sorted(reached.rows.at(places), orders, count)
+        return self._by_column(reached.rows, order, chosen, count)
 
     # By one column
+
+    def _by_column(self, rows: Rows, order: str, chosen: Flags | None, count: int) -> First:
+        circle = self.asking.circle
+        keys, offset = self._whole_keys(rows, order)
+        if self.place.after is not None:
+            chosen = self._after_whole(rows, keys, offset, chosen)
+        wanted = count if circle is None else 2 * count  # a box is not much larger than its circle
+        while True:
+            places = smallest(keys, chosen, wanted)
+            complete = circle is None or len(places) < wanted
+            if circle is not None:
+                places = places[self.asking.inside(Rows(single=rows.at(places)), circle)]
+            if complete or len(places) >= count:
+                break
+            wanted *= 4
+        orders = keys.take(places).astype(np.int64) + offset
+        return self._sorted(rows.at(places), orders, count)
 
     def _whole_keys(self, rows: Rows, order: str) -> tuple[Array, int]:
         """Unsigned keys, and what must be added to them to be the order of `ranking`."""
@@ -109,7 +124,7 @@ class Leading:
 
     # In rings
 
-    def _rings(self, whole: Circle) -> Iterator[tuple[Circle, Callable[[float], None]]]:
+    def _rings(self, whole: Circle, rows: int) -> Iterator[tuple[Circle, Callable[[float], None]]]:
         """Circles that grow up to the radius, each with a way to say how far the next one must reach."""
         wanted = 0.0
 
@@ -119,14 +134,14 @@ class Leading:
 
         query = self.asking.query
         if whole.planar and not query.tokens and query.category is None:
-            radius = self._first_radius(whole)
+            radius = self._first_radius(whole, rows)
             while radius < whole.radius_m * 0.8:
                 yield Circle(whole.lat, whole.lng, radius), ask
                 radius = max(wanted, radius * 1.25)
         yield whole, ask
 
-    def _first_radius(self, whole: Circle) -> float:
-        """A radius that probably holds some hundred rows."""
+    def _first_radius(self, whole: Circle, wanted: int) -> float:
+        """A radius that probably holds about so many rows."""
         grid, cells = self.engine.grid, self.columns.cells
         row, column = grid.row(whole.lat), grid.column(whole.lng)
         south, north = max(row - _AROUND, 0), min(row + _AROUND + 1, grid.rows)
@@ -136,7 +151,7 @@ class Leading:
             for start in range(south * grid.columns, north * grid.columns, grid.columns)
         )
         side = (2 * _AROUND + 1) * grid.cell_lat * METRES
-        return max(side * math.sqrt(_FIRST_ROWS / (math.pi * (rows + 1))), _FIRST_RING_M)
+        return max(side * math.sqrt(wanted / (math.pi * (rows + 1))), _FIRST_RING_M)
 
     def _ring(self, circle: Circle, whole: Circle) -> tuple[Rows, Array, float, Flags]:
         """Rows that may be in the circle, their distances, by how much these may be wrong, and which of the rows pass
@@ -151,7 +166,7 @@ class Leading:
         return rows, metres, error, fits if chosen is None else fits & chosen
 
     def _nearest(self, whole: Circle, count: int) -> First:
-        for circle, ask in self._rings(whole):
+        for circle, ask in self._rings(whole, _NEAREST_ROWS):
             rows, metres, error, chosen = self._ring(circle, whole)
             if self.place.after is not None:
                 chosen = self._after(rows, metres, error, chosen, self.asking.exact)
@@ -181,7 +196,7 @@ class Leading:
 
     def _recommended(self, whole: Circle, count: int) -> First:
         most = self.columns.most_worth + self._most_affinity()
-        for circle, ask in self._rings(whole):
+        for circle, ask in self._rings(whole, _RECOMMENDED_ROWS_LATER if self.place.after else _RECOMMENDED_ROWS):
             rows, metres, error, chosen = self._ring(circle, whole)
             keys = scores(self._merits(rows), metres)
             slack = slack_of(error)

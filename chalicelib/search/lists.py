@@ -32,6 +32,24 @@ def spread(begins: Array, ends: Array) -> NDArray[np.int64]:
     return np.repeat(begins - (ahead - lengths), lengths) + np.arange(ahead[-1] if len(ahead) else 0)
 
 
+def segments_of(spans: Array, count: int) -> range:
+    """The first `count` segments from the first that any of the stretches reaches to the last."""
+    if not len(spans):
+        return range(0)
+    return range(int(spans[0, 0]) >> SEGMENT_BITS, min((int(spans[-1, 1]) - 1 >> SEGMENT_BITS) + 1, count))
+
+
+def within(rows: Array, segment: int, spans: Array) -> NDArray[np.int64]:
+    """The places of those of a segment's rows, ascending, that are in one of the stretches ([begin, end) each, in
+    order, none empty)."""
+    own = spans - (segment << SEGMENT_BITS)
+    if len(own) > 1:
+        own = own[(own[:, 1] > 0) & (own[:, 0] < SEGMENT)]
+    firsts, lasts = np.maximum(own[:, 0], 0), np.minimum(own[:, 1], SEGMENT) - 1
+    # Numbers of the rows' own type: others would have all rows converted.
+    return spread(rows.searchsorted(firsts.astype(np.uint16)), rows.searchsorted(lasts.astype(np.uint16), side="right"))
+
+
 def distinct(rows: Array) -> Array:
     """Rows of one segment, ascending and each once."""
     if len(rows) < 2:

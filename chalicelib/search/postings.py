@@ -9,7 +9,7 @@ them the terms that they make. What needs more than two characters is a candidat
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import reduce
 from itertools import islice, pairwise
 from typing import Any, Protocol, TypeAlias
@@ -17,7 +17,19 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from chalicelib.search.lists import NO_ROWS, SEGMENT, SEGMENT_BITS, Array, Flags, Lists, common, distinct, is_in
+from chalicelib.search.lists import (
+    NO_ROWS,
+    SEGMENT,
+    SEGMENT_BITS,
+    Array,
+    Flags,
+    Lists,
+    common,
+    distinct,
+    is_in,
+    segments_of,
+    within,
+)
 from chalicelib.search.readings import Readings
 from chalicelib.search.sounds import Heard, Sounds
 from chalicelib.search.terms import Builder, Vocabulary
@@ -26,6 +38,8 @@ from chalicelib.search.words import TYPO_LETTERS, Token, edits, lines
 Rows: TypeAlias = NDArray[np.int64]
 
 _TOKENS_KEPT = 512
+_ROWS_KEPT = 2_000_000  # of tokens that have been asked for, three bytes each
+_ENTRY = 100  # rows are as large as what else is kept of a token, or of one in a segment
 _CHUNK = 2_048  # rows whose names are read at once
 
 
@@ -85,6 +99,14 @@ Look: TypeAlias = Callable[[int], tuple[Array, Array]]
 """From a segment to the rows that have a token for certain, and to others that may have it."""
 
 
+@dataclass
+class _Known:
+    """A token that has been looked for, and its rows, and which of them are in doubt, in the segments so far."""
+
+    look: Look
+    segments: dict[int, tuple[Array, Flags]] = field(default_factory=dict)
+
+
 class Postings:
     """The postings of one base. Row numbers are those of the names that it was built from."""
 
@@ -96,6 +118,8 @@ class Postings:
         self._latin = latin
         self._sounds = Sounds(characters, pairs, readings)
         self._near_words: dict[str, Array] = {}
+        self.remembered: dict[Token, _Known] = {}
+        self._rows_kept = 0
 
     @classmethod
     def build(cls, names: Iterable[Sequence[str]]) -> Postings:
@@ -127,32 +151,53 @@ class Postings:
     def nbytes(self) -> int:
         return sum(array.nbytes for array in self.arrays().values())
 
-    def every(self, tokens: Iterable[Token], begin: int, end: int) -> Found:
-        """Where all of one or more tokens may be found among the rows from `begin` up to `end`."""
+    def every(self, tokens: Iterable[Token], spans: Array) -> Found:
+        """Where all of one or more tokens may be found among the rows of some stretches ([begin, end) each, in order,
+        none empty)."""
         # What is likely to be rare comes first: when nothing is left, nothing more is looked up.
         first, *others = sorted(tokens, key=lambda token: (token.kind == "latin", -len(token.text)))
-        found = self.rows(first, begin, end)
+        found = self.rows(first, spans)
         for token in others:
-            found = found.both(self.rows(token, begin, end)) if len(found.rows) else found
+            found = found.both(self.rows(token, spans)) if len(found.rows) else found
         return found
 
-    def rows(self, token: Token, begin: int, end: int) -> Found:
-        """Where a token may be found among the rows from `begin` up to `end`."""
-        look = self._look_for_latin(token.text) if token.kind == "latin" else self._look_for_characters(token.text)
+    def rows(self, token: Token, spans: Array) -> Found:
+        """Where a token may be found among the rows of some stretches."""
         parts: list[Rows] = []
         doubts: list[Flags] = []
-        begin, end = max(begin, 0), min(end, self._pairs.segments << SEGMENT_BITS)
-        for segment in range(begin >> SEGMENT_BITS, -(-end >> SEGMENT_BITS)):
-            sure, maybe = look(segment)
-            rows = _union([sure, maybe])
-            if len(rows):
-                parts.append(rows.astype(np.int64) + (segment << SEGMENT_BITS))
-                doubts.append(~is_in(rows, sure) if len(maybe) else np.zeros(len(rows), np.bool_))
+        known = self.remembered.get(token)
+        if known is None:
+            look = self._look_for_latin(token.text) if token.kind == "latin" else self._look_for_characters(token.text)
+            self._remember(_ENTRY)
+            known = self.remembered[token] = _Known(look)
+        for segment in segments_of(spans, self._pairs.segments):
+            rows, doubt = self._in_segment(known, segment)
+            places = within(rows, segment, spans)
+            if len(places):
+                parts.append(rows.take(places).astype(np.int64) + (segment << SEGMENT_BITS))
+                doubts.append(doubt.take(places))
         if not parts:
             return Found(np.zeros(0, np.int64))
-        rows, doubt = np.concatenate(parts), np.concatenate(doubts)
-        within = slice(rows.searchsorted(begin), rows.searchsorted(end))
-        return Found(rows[within], ((token, doubt[within]),) if doubt.any() else ())
+        doubt = np.concatenate(doubts)
+        return Found(np.concatenate(parts), ((token, doubt),) if doubt.any() else ())
+
+    def _in_segment(self, known: _Known, segment: int) -> tuple[Array, Flags]:
+        """Kept, because people ask for the same words again and again."""
+        found = known.segments.get(segment)
+        if found is None:
+            sure, maybe = known.look(segment)
+            rows = _union([sure, maybe])
+            doubt = ~is_in(rows, sure) if len(maybe) else np.zeros(len(rows), np.bool_)
+            self._remember(len(rows) + _ENTRY)
+            found = known.segments[segment] = rows, doubt
+        return found
+
+    def _remember(self, rows: int) -> None:
+        """Makes room for so many."""
+        if self._rows_kept + rows > _ROWS_KEPT:
+            self.remembered.clear()
+            self._rows_kept = 0
+        self._rows_kept += rows
 
     def _look_for_characters(self, token: str) -> Look:
         numbers = [number for character in token for number in self._sounds.numbers(character).tolist()]

@@ -11,6 +11,7 @@ from chalicelib.kernel.geo import EARTH_RADIUS_M
 from chalicelib.search.grid import METRES, RADIANS, Circle, Grid
 from chalicelib.search.rows import Array, filled
 
+_FEW = 12  # rows of cells
 SPHERE_ERROR_M = 1e-5  # of float64, by far
 
 
@@ -23,7 +24,7 @@ class Spans(NamedTuple):
 
 def cells(grid: Grid, circle: Circle, *, inner: bool) -> Array:
     """`grid.runs` as an array of four rows: begin, inner, inner_end and end of each run; of two, begin and end, when
-    the `inner` ones are not asked for."""
+    the `inner` ones are not asked for: of a few runs the box around them."""
     angle = circle.angle / RADIANS
     first, last = grid.row(circle.lat - angle - 1), grid.row(circle.lat + angle + 1)
     rows = np.arange(first, last + 1)
@@ -36,6 +37,12 @@ def cells(grid: Grid, circle: Circle, *, inner: bool) -> Array:
     outer = angle * (1 + circle.spread) + 1
     least = math.cos((abs(circle.lat) + outer / 2) * RADIANS)
     x, cell_lng, most_column = circle.lng - grid.west, grid.cell_lng, grid.columns - 1
+    if len(rows) <= _FEW and not inner:
+        # A box around it holds not many more, and is found sooner.
+        wide = outer / least + 1
+        found[0] = starts + grid.column(circle.lng - wide)
+        found[1] = starts + (grid.column(circle.lng + wide) + 1)
+        return found
     low = (grid.south - circle.lat) + rows * grid.cell_lat
     high = low + grid.cell_lat
     nearest = np.maximum(np.maximum(low, -high), 0.0)

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chalicelib.search.lists import spread
-
 Array = NDArray[Any]
 Flags = NDArray[np.bool_]
 
@@ -72,8 +70,3 @@ class Rows:
 
     def only(self, chosen: Flags) -> Rows:
         return Rows(single=self.at(np.flatnonzero(chosen)))
-
-    def within(self, rows: Array) -> Array:
-        """The positions in `rows`, ascending row numbers, of those that are in a stretch of this set."""
-        bounds = rows.searchsorted(self.spans)
-        return spread(bounds[:, 0], bounds[:, 1])

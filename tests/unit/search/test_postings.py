@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from chalicelib.search import words
 from chalicelib.search.postings import Found, Names, Postings
@@ -26,11 +27,15 @@ def names_of(shops: Shops) -> Names:
     return Names(np.cumsum([0, *map(len, texts)]), b"".join(texts))
 
 
-def search(postings: Postings, names: Names, q: str, begin: int, end: int) -> list[int]:
+def spans(*parts: tuple[int, int]) -> NDArray[np.int64]:
+    return np.array([part for part in parts if part[0] < part[1]], np.int64).reshape(-1, 2)
+
+
+def search(postings: Postings, names: Names, q: str, *parts: tuple[int, int]) -> list[int]:
     asked = tokens(q)
     if not asked:
-        return [] if asked is None else list(range(begin, end))
-    found = postings.every(asked, begin, end)
+        return [] if asked is None else [row for part in parts for row in range(*part)]
+    found = postings.every(asked, spans(*parts))
     return found.rows[postings.holds(found, names)].tolist()
 
 
@@ -50,11 +55,11 @@ def test_rows_are_those_that_the_definition_and_the_contract_name(
     postings, names = Postings.build(shops), names_of(shops)
     for q in queries:
         wanted = [row for row, shop in enumerate(shops) if build.fits(q, shop)]
-        assert search(postings, names, q, 0, len(shops)) == wanted == defined(shops, postings.readings, q)
+        assert search(postings, names, q, (0, len(shops))) == wanted == defined(shops, postings.readings, q)
         if data is not None:
-            begin = data.draw(st.integers(0, len(shops)))
-            end = data.draw(st.integers(begin, len(shops)))
-            assert search(postings, names, q, begin, end) == [row for row in wanted if begin <= row < end]
+            bounds = sorted(data.draw(st.lists(st.integers(0, len(shops)), min_size=4, max_size=4)))
+            parts = (bounds[0], bounds[1]), (bounds[2], bounds[3])
+            assert search(postings, names, q, *parts) == [row for row in wanted if any(row in range(*p) for p in parts)]
 
 
 @settings(max_examples=40, deadline=None)
@@ -65,7 +70,7 @@ def test_rows_are_those_that_the_definition_and_the_contract_name(
 def test_whatever_is_typed_is_found_where_it_stands(shops: list[list[str]], q: str) -> None:
     shops = [*shops, [q, "店"]]
     postings = Postings.build(shops)
-    assert search(postings, names_of(shops), q, 0, len(shops)) == defined(shops, postings.readings, q)
+    assert search(postings, names_of(shops), q, (0, len(shops))) == defined(shops, postings.readings, q)
 
 
 def town(count: int) -> Shops:
@@ -116,9 +121,28 @@ def test_a_town_of_several_segments_is_one_town(big: tuple[Shops, Postings, Name
     kinds = sorted(set(map(tuple, shops)))
     fit = {kind for kind in kinds if build.fits(q, kind)}
     wanted = [row for row, shop in enumerate(shops) if shop in fit]
-    for begin, end in ((0, 140_000), (65_536, 131_072), (65_535, 65_537), (70_000, 70_500), (139_999, 140_000), (5, 5)):
-        part = [row for row in wanted if begin <= row < end]
-        assert search(postings, names, q, begin, end) == part
+    for parts in (
+        [(0, 140_000)],
+        [(65_536, 131_072)],
+        [(65_535, 65_537)],
+        [(70_000, 70_500)],
+        [(139_999, 140_000)],
+        [(5, 5)],
+        [(0, 9), (100, 65_536), (65_537, 65_600), (131_000, 131_073), (139_990, 140_000)],
+        [(10, 20), (131_072, 131_073)],
+    ):
+        asked = [row for row in wanted if any(begin <= row < end for begin, end in parts)]
+        assert search(postings, names, q, *parts) == asked
+
+
+def test_what_was_asked_before_is_remembered_within_bounds() -> None:
+    """Words that nobody has do not fill the memory either."""
+    postings = Postings.build([["理发", "hair"]] * 300)
+    whole = spans((0, 300))
+    for number in range(30_000):
+        assert not len(postings.rows(Token("character", f"X{number}"), whole).rows)
+    assert sum(len(known.segments) + 1 for known in postings.remembered.values()) <= 20_000
+    assert len(postings.rows(Token("character", "理发"), whole).rows) == 300
 
 
 def test_every_form_of_a_list_has_been_met(big: tuple[Shops, Postings, Names]) -> None:
@@ -131,23 +155,24 @@ def test_every_form_of_a_list_has_been_met(big: tuple[Shops, Postings, Names]) -
 
 def test_a_part_beyond_the_city_has_nothing(big: tuple[Shops, Postings, Names]) -> None:
     _, postings, _ = big
-    assert postings.rows(Token("character", "发"), 140_000, 10**9).rows.tolist() == []
-    assert postings.rows(Token("latin", "lifa"), -5, 0).rows.tolist() == []
+    assert postings.rows(Token("character", "发"), spans((140_000, 10**9))).rows.tolist() == []
+    assert postings.rows(Token("latin", "lifa"), spans()).rows.tolist() == []
 
 
 def test_only_what_takes_more_than_two_characters_needs_a_look(big: tuple[Shops, Postings, Names]) -> None:
     _, postings, _ = big
     exact = {
-        q: postings.every(tokens(q) or (), 0, 140_000).is_exact for q in ("发", "理发", "lf", "lifa", "hair", "massge")
+        q: postings.every(tokens(q) or (), spans((0, 140_000))).is_exact
+        for q in ("发", "理发", "lf", "lifa", "hair", "massge")
     }
     assert all(exact.values())
-    assert not postings.every(tokens("理发店") or (), 0, 140_000).is_exact
+    assert not postings.every(tokens("理发店") or (), spans((0, 140_000))).is_exact
 
 
 def test_a_look_is_taken_only_at_rows_that_are_left(big: tuple[Shops, Postings, Names]) -> None:
     """The caller's other filters come first."""
     _, postings, names = big
-    found = postings.every(tokens("理发店 lifadian") or (), 0, 2_000)
+    found = postings.every(tokens("理发店 lifadian") or (), spans((0, 2_000)))
     left = found.only(np.arange(len(found.rows)) % 100 == 0)
     looked: list[slice] = []
 
@@ -179,7 +204,7 @@ def test_postings_come_back_from_a_file_as_they_were(big: tuple[Shops, Postings,
     with (tmp_path / "names").open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
         for q in TOWN_QUERIES:
             part = (60_000, 70_000)
-            assert search(again, Names(names.starts, text), q, *part) == search(postings, names, q, *part)
+            assert search(again, Names(names.starts, text), q, part) == search(postings, names, q, part)
 
 
 def test_the_same_names_make_the_same_arrays() -> None:
@@ -194,7 +219,7 @@ def test_a_city_without_names_has_nothing_to_find() -> None:
     for shops in ([], [[]], [["!"], []]):
         postings = Postings.build(shops)
         for q in ("发", "理发店", "a", "lifa", "xixixi", "spa按摩"):
-            assert search(postings, names_of(shops), q, 0, len(shops)) == []
+            assert search(postings, names_of(shops), q, (0, len(shops))) == []
 
 
 def test_a_city_may_use_every_character_that_there_is() -> None:
@@ -205,9 +230,9 @@ def test_a_city_may_use_every_character_that_there_is() -> None:
     postings, names = Postings.build(shops), names_of(shops)
     for row in (0, 7, 900, len(shops) - 1):
         for q in (shops[row][0], shops[row][0][3], shops[row][0][-2:], shops[row][0][5:9]):
-            assert search(postings, names, q, 0, len(shops)) == defined(shops, postings.readings, q) != []
+            assert search(postings, names, q, (0, len(shops))) == defined(shops, postings.readings, q) != []
     for q in ("zhuang", "zz", "lizhuan"):
-        assert search(postings, names, q, 0, len(shops)) == defined(shops, postings.readings, q)
+        assert search(postings, names, q, (0, len(shops))) == defined(shops, postings.readings, q)
 
 
 def test_what_two_have_found_is_what_both_have() -> None:
@@ -225,4 +250,4 @@ def test_what_two_have_found_is_what_both_have() -> None:
 )
 def test_a_hostile_query_is_answered_like_any_other(big: tuple[Shops, Postings, Names], q: str) -> None:
     shops, postings, names = big
-    assert search(postings, names, q, 0, len(shops)) == []
+    assert search(postings, names, q, (0, len(shops))) == []
