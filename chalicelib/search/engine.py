@@ -52,6 +52,7 @@ class Engine:
         }
         self._dictionary = base.whole("dictionary")
         self._record_starts = base.array("records.starts")
+        self._records_at = base.header.sections["records"].offset
         self._cards: dict[int, Card] = {}
         self._changed: dict[int, Entry] = {}
         self._tail_rows: dict[str, int] = {}
@@ -97,7 +98,7 @@ class Engine:
 
     def _record(self, row: int) -> bytes:
         begin, end = self._record_starts[row : row + 2].tolist()
-        return records.inflated(self.base.part("records", begin, end), self._dictionary)
+        return records.inflated(self.base.map[self._records_at + begin : self._records_at + end], self._dictionary)
 
     def id_of(self, row: int) -> str:
         changed = self._changed.get(row)

@@ -20,6 +20,7 @@ ID_LETTERS = 26
 DICTIONARY_BYTES = 8 * 1024
 
 _FIELD, _PART, _ESCAPE = "\x1f", "\x1e", "\x1b"
+_SHOWN = 12  # fields are what a card has
 _DIGITS = re.compile(rb"[0-9]+")
 _WORTH_IT = 4  # a shorter stretch costs as much to point at
 _WBITS = -15  # a bare stream: a header and a checksum would cost six bytes a record
@@ -50,14 +51,16 @@ def pack(entry: Entry, calendar: int) -> bytes:
 
 
 def card_of(record: bytes) -> Card:
-    return _card(_fields(record))
+    text = _text(record)
+    return _card(text.split(_FIELD, _SHOWN), escaped=_ESCAPE in text)
 
 
 def entry_of(record: bytes, calendar: Callable[[int], Calendar], names: tuple[str, ...] = ()) -> Entry:
     """The entry again; `calendar` knows the calendars by number."""
-    fields = _fields(record)
+    text = _text(record)
+    fields = text.split(_FIELD)
     return Entry(
-        card=_card(fields),
+        card=_card(fields, escaped=_ESCAPE in text),
         names=names,
         categories=frozenset(_parts(fields[12])),
         kinds=frozenset(_parts(fields[13])),
@@ -71,41 +74,36 @@ def id_of(record: bytes) -> str:
     return PREFIX + record[:ID_LETTERS].decode("ascii")
 
 
-def _fields(record: bytes) -> list[str]:
-    return record.decode("utf-8", "surrogatepass").split(_FIELD)
+def _text(record: bytes) -> str:
+    return record.decode("utf-8", "surrogatepass")
 
 
-def _card(fields: list[str]) -> Card:
-    letters, category, rating, ratings, price, currency, sales, lat, lng, cover, name, address = fields[:12]
-    if _ESCAPE in category:
-        category = _unescaped(category)
-    if _ESCAPE in cover:
-        cover = _unescaped(cover)
+def _card(fields: list[str], *, escaped: bool) -> Card:
+    letters, category, rating, ratings, price, currency, sales, lat, lng, cover, name, address = fields[:_SHOWN]
+    if escaped:
+        category, cover = _unescaped(category), _unescaped(cover)
     return Card(
         PREFIX + letters,
-        _text(name),
+        _pairs(name, escaped=escaped),
         category,
         int(rating),
         int(ratings),
         int(price),
         currency,
         int(sales),
-        _text(address),
+        _pairs(address, escaped=escaped),
         int(lat),
         int(lng),
         cover or None,
     )
 
 
-def _text(field: str) -> Text:
-    if field and _ESCAPE not in field:
-        first, one, *others = field.split(_PART)
-        if len(others) == 1:
-            return {first: one}
-        if len(others) == 3:
-            return {first: one, others[0]: others[1]}
-    parts = _parts(field)
-    return dict(zip(parts[::2], parts[1::2], strict=True))
+def _pairs(field: str, *, escaped: bool) -> Text:
+    if escaped or field.count(_PART) != 4:
+        parts = _parts(field)
+        return dict(zip(parts[::2], parts[1::2], strict=True))
+    one, first, other, second, _ = field.split(_PART)
+    return {one: first, other: second}
 
 
 def _of_parts(parts: Iterable[str]) -> str:
