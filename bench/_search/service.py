@@ -43,15 +43,16 @@ def publish(ctx: Context, city: City, bar: Bar, built: Path | None = None) -> No
     from chalicelib.catalog import citylog
     from chalicelib.search import building, pointers, tables
 
-    before = tables.base(CODE, consistent=True)
-    version = 1 if before is None else before.version + 1
-    key = pointers.new_key(CODE, version, ctx.now)
     sequence = citylog.sequence(CODE, consistent=True)
     with tempfile.TemporaryDirectory(prefix="linli-base-") as folder:
         path = built
         if path is None:
             path = Path(folder) / "base"
             building.build(path, SERVED, sequence, city.entries(bar), (), ctx.now)
+        # Only now: a stack's own builder, which runs when it starts, may have moved the pointer meanwhile.
+        before = tables.base(CODE, consistent=True)
+        version = 1 if before is None else before.version + 1
+        key = pointers.new_key(CODE, version, ctx.now)
         if not ctx.ports.files.put_file(key, path):
             raise FileExistsError(key)
     pointer = pointers.Pointer(

@@ -36,29 +36,29 @@ class Point:
     lng: float
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.lat) and math.isfinite(self.lng)):
-            raise ValueError("coordinates must be finite")
-        if abs(self.lat) > 90 or abs(self.lng) > 180:
-            raise ValueError("coordinates out of range")
+        if -90 <= self.lat <= 90 and -180 <= self.lng <= 180:
+            return
+        finite = math.isfinite(self.lat) and math.isfinite(self.lng)
+        raise ValueError("coordinates out of range" if finite else "coordinates must be finite")
 
 
 def _offset(point: Point) -> tuple[float, float]:
     """GCJ-02 minus WGS-84 at a WGS-84 point, in degrees."""
+    sin = math.sin
     inside = min(point.lat - _SOUTH, _NORTH - point.lat, point.lng - _WEST, _EAST - point.lng)
     if inside <= 0:
         return 0.0, 0.0
     part = min(inside / _RIM, 1.0)
     x, y = point.lng - 105.0, point.lat - 35.0
-    wave = (20.0 * math.sin(6.0 * x * math.pi) + 20.0 * math.sin(2.0 * x * math.pi)) * 2.0 / 3.0
-    root = math.sqrt(abs(x))
-    lat = -100.0 + 2.0 * x + 3.0 * y + 0.2 * y * y + 0.1 * x * y + 0.2 * root + wave
-    lat += (20.0 * math.sin(y * math.pi) + 40.0 * math.sin(y / 3.0 * math.pi)) * 2.0 / 3.0
-    lat += (160.0 * math.sin(y / 12.0 * math.pi) + 320.0 * math.sin(y * math.pi / 30.0)) * 2.0 / 3.0
-    lng = 300.0 + x + 2.0 * y + 0.1 * x * x + 0.1 * x * y + 0.1 * root + wave
-    lng += (20.0 * math.sin(x * math.pi) + 40.0 * math.sin(x / 3.0 * math.pi)) * 2.0 / 3.0
-    lng += (150.0 * math.sin(x / 12.0 * math.pi) + 300.0 * math.sin(x / 30.0 * math.pi)) * 2.0 / 3.0
+    pi_x, pi_y = x * math.pi, y * math.pi
+    wave = 20.0 * sin(6.0 * pi_x) + 20.0 * sin(2.0 * pi_x)
+    bend = 0.1 * math.sqrt(abs(x)) + 0.1 * x * y
+    lat = wave + 20.0 * sin(pi_y) + 40.0 * sin(pi_y / 3.0) + 160.0 * sin(pi_y / 12.0) + 320.0 * sin(pi_y / 30.0)
+    lat = -100.0 + 2.0 * x + 3.0 * y + 0.2 * y * y + 0.1 * math.sqrt(abs(x)) + bend + lat * 2.0 / 3.0
+    lng = wave + 20.0 * sin(pi_x) + 40.0 * sin(pi_x / 3.0) + 150.0 * sin(pi_x / 12.0) + 300.0 * sin(pi_x / 30.0)
+    lng = 300.0 + x + 2.0 * y + 0.1 * x * x + bend + lng * 2.0 / 3.0
     radians = math.radians(point.lat)
-    magic = 1 - _EE * math.sin(radians) ** 2
+    magic = 1 - _EE * sin(radians) ** 2
     lat = lat * 180.0 / ((_A * (1 - _EE)) / (magic * math.sqrt(magic)) * math.pi)
     lng = lng * 180.0 / (_A / math.sqrt(magic) * math.cos(radians) * math.pi)
     return part * lat, part * lng
@@ -67,6 +67,12 @@ def _offset(point: Point) -> tuple[float, float]:
 def to_gcj02(wgs84: Point) -> Point:
     lat, lng = _offset(wgs84)
     return Point(wgs84.lat + lat, wgs84.lng + lng)
+
+
+def shown_gcj02(wgs84: Point) -> tuple[float, float]:
+    """Latitude and longitude in GCJ-02 as answers say them, with six decimals."""
+    lat, lng = _offset(wgs84)
+    return round((wgs84.lat + lat) * 1e6) / 1e6, round((wgs84.lng + lng) * 1e6) / 1e6
 
 
 def from_gcj02(gcj02: Point) -> Point:

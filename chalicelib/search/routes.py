@@ -37,8 +37,8 @@ def search(call: Call) -> Answer:
     if page.facets is not None:
         currency = service.currency(call.ctx, query)
         facets = FacetsOut.of(page.facets, catalog.categories(call.ctx), currency, call.ctx.locale)
-    body = SearchOut.of(page, cursor.seal(scope, page.next_key), facets, call.ctx.locale)
-    return Answer(body, headers={"Cache-Control": "private, no-cache"})
+    text = SearchOut.text(page, cursor.seal(scope, page.next_key), facets, call.ctx.locale)
+    return Answer(text=text, headers={"Cache-Control": "private, no-cache"})
 
 
 def _affinity(call: Call) -> Affinity | None:

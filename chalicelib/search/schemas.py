@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic_core import to_json
 
 from chalicelib.catalog.model import KINDS, Category, text_in
 from chalicelib.kernel import geo
@@ -22,6 +25,7 @@ from chalicelib.search.model import (
     SearchPage,
     price_bands,
 )
+from chalicelib.search.ranking import Parts
 from chalicelib.web.schema import DateText, Datum, KindName, MoneyOut, Output, PageQuery, Position
 
 Code = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
@@ -95,10 +99,10 @@ class HitOut(Output):
     reason: str | None = Field(examples=["离您近"])
 
     @staticmethod
-    def plain(hit: Hit, locale: str) -> dict[str, object]:
-        """What makes one. A list of them is checked at once, which takes a quarter of the time of one by one."""
+    def plain(hit: Hit, locale: str, reasons: Mapping[str | None, str | None]) -> dict[str, object]:
+        """One as plain values. `reasons` are `_reasons` in the locale."""
         card = hit.card
-        position = geo.to_gcj02(card.position)
+        lat, lng = geo.shown_gcj02(card.position)
         return {
             "shop_id": card.id,
             "name": text_in(card.name, locale),
@@ -109,11 +113,17 @@ class HitOut(Output):
             "price_from": {"amount_minor": card.price_minor, "currency": card.currency},
             "sales": card.sales,
             "address": text_in(card.address, locale),
-            "position": {"lat": round(position.lat, 6), "lng": round(position.lng, 6), "datum": geo.GCJ02},
+            "position": {"lat": lat, "lng": lng, "datum": geo.GCJ02},
             "open_now": hit.open_now,
             "cover_url": card.cover_url,
-            "reason": None if hit.reason is None else messages.text(locale, "search", f"reason_{hit.reason}"),
+            "reason": reasons[hit.reason],
         }
+
+
+@lru_cache(maxsize=len(messages.LANGUAGES))
+def _reasons(locale: str) -> dict[str | None, str | None]:
+    """What each reason of a hit is called."""
+    return {None: None, **{name: messages.text(locale, "search", f"reason_{name}") for name in Parts._fields}}
 
 
 class FacetOut(Output):
@@ -210,14 +220,16 @@ class SearchOut(Output):
     total: int | None
     relax: list[RelaxOut]
 
-    @classmethod
-    def of(cls, page: SearchPage, next_cursor: str | None, facets: FacetsOut | None, locale: str) -> SearchOut:
-        return cls.model_validate(
-            {
-                "items": [HitOut.plain(hit, locale) for hit in page.hits],
-                "next_cursor": next_cursor,
-                "facets": facets,
-                "total": page.total,
-                "relax": [RelaxOut.plain(relax, locale) for relax in page.relax],
-            }
-        )
+    @staticmethod
+    def text(page: SearchPage, next_cursor: str | None, facets: FacetsOut | None, locale: str) -> str:
+        """One as JSON, written from plain values: to make twenty hits first, only to read them off again, takes longer
+        than to find them. The tests read every answer back as this model."""
+        reasons = _reasons(locale)
+        said = {
+            "items": [HitOut.plain(hit, locale, reasons) for hit in page.hits],
+            "next_cursor": next_cursor,
+            "facets": facets,
+            "total": page.total,
+            "relax": [RelaxOut.plain(relax, locale) for relax in page.relax],
+        }
+        return to_json(said).decode()

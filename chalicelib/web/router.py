@@ -18,7 +18,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import wraps
+from functools import cache, wraps
 from typing import Any, Literal
 
 from chalice.app import Blueprint, Response
@@ -308,15 +308,20 @@ def _parse_query(operation: Operation, request: Any) -> BaseModel | None:
     if operation.query is None:
         return None
     given: Any = request.query_params or {}
+    lists = _lists_of(operation.query)
     values: dict[str, Any] = {}
     for name in given:
-        model_field = operation.query.model_fields.get(name)
-        is_list = model_field is not None and "tuple" in str(model_field.annotation)
-        values[name] = tuple(given.getlist(name)) if is_list else given[name]
+        values[name] = tuple(given.getlist(name)) if name in lists else given[name]
     try:
         return operation.query.model_validate(values)
     except ValidationError as error:
         raise problems.from_validation(error) from error
+
+
+@cache
+def _lists_of(model: type[BaseModel]) -> frozenset[str]:
+    """The fields that may be given several times."""
+    return frozenset(name for name, declared in model.model_fields.items() if "tuple" in str(declared.annotation))
 
 
 def _idempotency_key(operation: Operation, headers: dict[str, str]) -> str:

@@ -94,8 +94,8 @@ class Position(Output):
 
     @classmethod
     def gcj02(cls, wgs84: geo.Point) -> Position:
-        point = geo.to_gcj02(wgs84)
-        return cls(lat=round(point.lat, 6), lng=round(point.lng, 6), datum="gcj02")
+        lat, lng = geo.shown_gcj02(wgs84)
+        return cls(lat=lat, lng=lng, datum="gcj02")
 
 
 def wgs84_of(lat: float | None, lng: float | None, datum: str) -> geo.Point | None:

@@ -152,7 +152,7 @@ class _Handler(ChaliceRequestHandler):
     """One connection."""
 
     disable_nagle_algorithm = True
-    wbufsize = -1  # one write per answer instead of one per header
+    wbufsize = 64 * 1024  # an answer leaves in one piece, not header by header
     timeout = IDLE_SECONDS
     server: _Server
     _started = 0.0

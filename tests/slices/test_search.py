@@ -18,6 +18,7 @@ from chalicelib.kernel.money import Money
 from chalicelib.runtime.meter import measured
 from chalicelib.search import service
 from chalicelib.search.model import SearchQuery
+from chalicelib.search.schemas import SearchOut
 from tests.builders import catalog as build
 from tests.client import Client, Reply
 
@@ -38,7 +39,10 @@ def place(city: City, north_m: float = 0.0, **given: object) -> Shop:
 
 
 def search(city: City, asked: str = "", **headers: str) -> Reply:
-    return Client().get(f"/v1/search?lat={city.centre.lat}&lng={city.centre.lng}&{asked}", **headers)
+    reply = Client().get(f"/v1/search?lat={city.centre.lat}&lng={city.centre.lng}&{asked}", **headers)
+    if reply.status == 200:
+        SearchOut.model_validate_json(reply.text, strict=True)
+    return reply
 
 
 def ids_of(reply: Reply) -> list[str]:

@@ -113,6 +113,14 @@ def test_a_pole_and_the_date_line_are_places_or_refused(point: Point, datum: str
         assert distance_m(found, point) < 1_000
 
 
+@given(points())
+def test_answers_say_a_place_to_the_nearest_sixth_decimal(place: Point) -> None:
+    said, meant = geo.shown_gcj02(place), geo.to_gcj02(place)
+    for degrees, exact in zip(said, (meant.lat, meant.lng), strict=True):
+        assert degrees == float(f"{degrees:.6f}")
+        assert abs(degrees - exact) <= 0.500_001e-6
+
+
 @pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
 def test_what_is_no_number_is_no_place(wrong: float) -> None:
     for lat, lng in ((wrong, 0.0), (0.0, wrong), (wrong, wrong)):
