@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from chalicelib.catalog import schedule
+from chalicelib.catalog.hours import between
 from chalicelib.catalog.model import Offer, Option, Shop, ShopPage, Staff, can_serve, duration_of
 from chalicelib.kernel.errors import Conflict, Invalid
 from chalicelib.kernel.instant import MINUTE_MS, Instant, local_midnight
@@ -251,6 +252,45 @@ def nearest(found: Sequence[Slot], wanted: Instant) -> list[Slot]:
 def load_of(calendar: Calendar, staff_id: str, day: date) -> int:
     """How many quanta a staff member already serves on a day: 'any staff' goes to the one with the fewest."""
     return len(calendar.get(day, {}).get(staff_id, frozenset()))
+
+
+def days_met(page: ShopPage, blocks: Iterable[Block]) -> list[date]:
+    """The local days, in order, of whose starts the blocks may take one: those that they touch, and the days before and
+    after where the shop stays open over midnight, for a start there reaches across it."""
+    found: set[date] = set()
+    for block in blocks:
+        for day in quanta_of(block.begin, block.end, block.zone):
+            found.add(day)
+            found |= {day - timedelta(days=1)} if _open_over(page.shop, day) else set()
+            found |= {day + timedelta(days=1)} if _open_over(page.shop, day + timedelta(days=1)) else set()
+    return sorted(found)
+
+
+def _open_over(shop: Shop, day: date) -> bool:
+    """Is the shop open over the midnight with which the day begins?"""
+    midnight = local_midnight(day, shop.zone)
+    around = midnight.plus(ms=-1), midnight.plus(ms=1)
+    return between(shop.hours, *around, shop.zone) == [around]
+
+
+def may_move_last_call(page: ShopPage, day: date, busy: Calendar, blocks: Iterable[Block]) -> bool:
+    """Do the blocks meet a start of the day that is as late as the last free one? Only such can move `bookable_until`,
+    whether they are taken or given back, as long as nobody else moves it meanwhile."""
+    last = bookable_until(page, day, busy)
+    held = [(one, quanta_of(one.begin, one.end, one.zone)) for one in blocks]
+    for offer in page.offers:
+        for staff in page.staff:
+            minutes = duration_of(offer, (), staff)
+            for start in reversed(schedule.possible_starts(offer, staff, page.shop, day)):
+                if last is not None and start.plus(minutes=-offer.lead_minutes) < last:
+                    break
+                wanted = block_of(offer, page.shop, staff.id, "", start, minutes)
+                quanta = quanta_of(wanted.begin, wanted.end, wanted.zone)
+                for one, taken in held:
+                    shared = one.staff_id == staff.id or one.chair_id in offer.chair_ids
+                    if shared and any(quanta[on] & taken.get(on, frozenset()) for on in quanta):
+                        return True
+    return False
 
 
 def bookable_until(page: ShopPage, day: date, busy: Calendar) -> Instant | None:

@@ -67,6 +67,8 @@ def _write(
         booking.claim(tx, after.id, blocks_of(after))
     if change.releases:
         booking.release(tx, after.id, blocks_of(after))
+    if change.claims or change.releases:
+        booking.doubt(ctx, tx, after.id, after.shop_id, blocks_of(after))
     for entry in entries:
         ledger.post(tx, entry)
     if also is not None:

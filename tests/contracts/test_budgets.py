@@ -123,6 +123,23 @@ def test_a_confirmed_booking_costs_what_was_agreed(
     assert costs.writes["complete (by the sweep)"] <= 1
 
 
+def test_a_booking_of_the_last_free_start_costs_its_note_and_a_doubt(capsys: pytest.CaptureFixture[str]) -> None:
+    """Six for the note with its entry in the city's log; two that it may be lost, which the sweep removes for one."""
+    shop, customer = salons.salon(staff=1), identity.person()
+    costs, slots = Costs("the last free start of a day"), build.free_slots(shop)
+    made = build.quote(shop, customer, slots[-1]["starts_at"])
+    world.advance(minutes=2)
+    world.run_schedule("sweep")
+    with costs.step("place"):
+        build.expect(customer.client.post("/v1/orders", {"quote_id": made["id"]}, key="k"), 201)
+    world.advance(minutes=2)
+    with costs.step("the sweep"):
+        world.run_schedule("sweep")
+    show(capsys, costs.text())
+    assert 6 + 6 < costs.writes["place"] <= 6 + 6 + 2
+    assert costs.writes["the sweep"] <= 6 + 1
+
+
 def sweep_one(visit: Visit, minutes: int) -> None:
     from chalicelib.orders import ending
     from chalicelib.runtime import entry
@@ -191,6 +208,7 @@ def test_a_refused_order_writes_nothing() -> None:
 
 def test_an_empty_sweep_costs_a_handful_of_units() -> None:
     """It runs every minute of the year: a lease, two cursors and a mark of life, and a few empty queries."""
+    world.advance(minutes=3)
     world.run_schedule("sweep")
     world.advance(minutes=3)
     with measured() as used:
