@@ -10,6 +10,7 @@ from datetime import date, timedelta
 from chalicelib.booking import model, tables
 from chalicelib.booking.model import (
     Block,
+    Busy,
     Calendar,
     Claim,
     RangeTooLong,
@@ -228,33 +229,44 @@ def doubt(
     blocks: Sequence[Block],
     page: ShopPage | None = None,
     known: Calendar | None = None,
-) -> None:
+) -> list[date]:
     """Whatever takes or gives back these blocks leaves in its own transaction the days of which search may have to be
     told afterwards (see `note_days`): should it die in between, `look_again` finds them. Most bookings leave a day's
     last free start alone, and write nothing here. `page` and `known` are what was read of the shop already."""
     try:
         page = page or catalog.shop_page(ctx, shop_id, consistent=False)
-        days = [day for day in model.days_met(page, blocks) if _may_move(page, day, blocks, known or {})]
+        days = _days_moved(page, blocks, dict(known or {}))
     except Exception as error:  # a shop that is closed just now, or one that cannot be read: to doubt is always right
         log.info("a day is doubted unseen", shop_id=shop_id, error=repr(error))
-        days = sorted({day for block in blocks for day in model.quanta_of(block.begin, block.end, block.zone)})
+        days = _days_of(blocks)
     if days:
         search.doubt(ctx, tx, order_id, shop_id, days)
+    return days
 
 
-def _may_move(page: ShopPage, day: date, blocks: Sequence[Block], known: Calendar) -> bool:
+def _days_moved(page: ShopPage, blocks: Sequence[Block], known: dict[date, Busy]) -> list[date]:
+    """The days whose last moment to book the blocks may move. What of the calendar is not known is read."""
     plain = [(offer, ()) for offer in page.offers]
-    wanted = _days_touched(page, plain, [day])
-    busy = {one: known[one] if one in known else tables.day(page.shop.id, one).busy for one in wanted}
-    return model.may_move_last_call(page, day, busy, blocks)
+    found = []
+    for day in model.days_met(page, blocks):
+        for one in _days_touched(page, plain, [day]):
+            if one not in known:
+                known[one] = tables.day(page.shop.id, one).busy
+        if model.may_move_last_call(page, day, known, blocks):
+            found.append(day)
+    return found
 
 
-def note_days(ctx: Context, shop_id: str, blocks: Sequence[Block]) -> None:
-    """Tells search until when the touched days can still be booked, as soon as the commit stands. Best effort: what is
-    left out here stands in doubt, see `doubt`."""
+def _days_of(blocks: Iterable[Block]) -> list[date]:
+    return sorted({day for block in blocks for day in model.quanta_of(block.begin, block.end, block.zone)})
+
+
+def note_days(ctx: Context, shop_id: str, blocks: Sequence[Block], doubted: Iterable[date] = ()) -> None:
+    """Tells search until when the touched days, and those in doubt, can still be booked, as soon as the commit stands.
+    Best effort: what is left out here stands in doubt, see `doubt`."""
     try:
         page = catalog.shop_page(ctx, shop_id, consistent=False)
-        for day in model.days_met(page, blocks):
+        for day in sorted({*_days_of(blocks), *doubted}):
             note_day(ctx, page, day)
     except Exception as error:
         log.warning("search was not told of a changed day", shop_id=shop_id, error=str(error))

@@ -73,14 +73,14 @@ def _write(ctx: Context, order: Order, blocks: list[Block], page: ShopPage, take
     # First in the transaction, so that a replay is told by it and not by its own claim.
     tables.put_new(tx, order, stands_already)
     booking.claim(tx, order.id, blocks)
-    booking.doubt(ctx, tx, order.id, order.shop_id, blocks, page, taken)
+    doubted = booking.doubt(ctx, tx, order.id, order.shop_id, blocks, page, taken)
     if order.state != "pending_payment":
         outbox.publish(tx, *news_of(order, (f"order.{order.state}",), ctx.now))
     tx.commit()
     metrics.count(metrics.ORDERS_PLACED)
     if order.state == "confirmed":
         metrics.count(metrics.ORDERS_CONFIRMED)
-    booking.note_days(ctx, order.shop_id, blocks)
+    booking.note_days(ctx, order.shop_id, blocks, doubted)
 
 
 def _order(
