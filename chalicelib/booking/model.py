@@ -6,11 +6,12 @@ two bookings overlap exactly when their sets of quanta meet.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 from chalicelib.catalog import schedule
+from chalicelib.catalog.hours import between
 from chalicelib.catalog.model import Offer, Option, Shop, ShopPage, Staff, can_serve, duration_of
 from chalicelib.kernel.errors import Conflict, Invalid
 from chalicelib.kernel.instant import MINUTE_MS, Instant, local_midnight
@@ -251,6 +252,48 @@ def nearest(found: Sequence[Slot], wanted: Instant) -> list[Slot]:
 def load_of(calendar: Calendar, staff_id: str, day: date) -> int:
     """How many quanta a staff member already serves on a day: 'any staff' goes to the one with the fewest."""
     return len(calendar.get(day, {}).get(staff_id, frozenset()))
+
+
+def days_met(page: ShopPage, blocks: Sequence[Block]) -> list[date]:
+    """The local days, in order, that have a start which cannot be booked while the blocks are taken. Where a shop stays
+    open over midnight, the days before and after those that the blocks touch can be among them."""
+    touched = {day for block in blocks for day in quanta_of(block.begin, block.end, block.zone)}
+    before = {day - timedelta(days=1) for day in touched if _open_over(page.shop, day)}
+    after = {day for day in (one + timedelta(days=1) for one in touched) if _open_over(page.shop, day)}
+    return [day for day in sorted(touched | before | after) if any(True for _ in _calls_met(page, day, blocks))]
+
+
+def _open_over(shop: Shop, day: date) -> bool:
+    """Is the shop open over the midnight with which the day begins?"""
+    midnight = local_midnight(day, shop.zone)
+    around = midnight.plus(ms=-1), midnight.plus(ms=1)
+    return between(shop.hours, *around, shop.zone) == [around]
+
+
+def may_move_last_call(page: ShopPage, day: date, busy: Calendar, blocks: Sequence[Block]) -> bool:
+    """Do the blocks meet a start of the day that is as late as the last free one? Only such can move `bookable_until`,
+    whether they are taken or given back, as long as nobody else moves it meanwhile."""
+    last = bookable_until(page, day, busy)
+    return any(last is None or call >= last for call in _calls_met(page, day, blocks))
+
+
+def _calls_met(page: ShopPage, day: date, blocks: Sequence[Block]) -> Iterator[Instant]:
+    """Until when each start of the day can be booked that wants time which the blocks take."""
+    for offer in page.offers:
+        for staff in page.staff:
+            minutes = duration_of(offer, (), staff)
+            held = [one for one in blocks if one.staff_id == staff.id or one.chair_id in offer.chair_ids]
+            for start in schedule.possible_starts(offer, staff, page.shop, day) if held else ():
+                wanted = block_of(offer, page.shop, staff.id, "", start, minutes)
+                if any(_share_a_quantum(wanted, one) for one in held):
+                    yield start.plus(minutes=-offer.lead_minutes)
+
+
+def _share_a_quantum(one: Block, other: Block) -> bool:
+    if one.begin.ms - QUANTUM_MS >= other.end.ms or other.begin.ms - QUANTUM_MS >= one.end.ms:
+        return False
+    own, others = (quanta_of(each.begin, each.end, each.zone) for each in (one, other))
+    return any(quanta & others.get(day, frozenset()) for day, quanta in own.items())
 
 
 def bookable_until(page: ShopPage, day: date, busy: Calendar) -> Instant | None:

@@ -10,6 +10,7 @@ from datetime import date, timedelta
 from chalicelib.booking import model, tables
 from chalicelib.booking.model import (
     Block,
+    Busy,
     Calendar,
     Claim,
     RangeTooLong,
@@ -39,6 +40,7 @@ from chalicelib.runtime import log
 from chalicelib.runtime.context import Context
 from chalicelib.runtime.transaction import Transaction
 from chalicelib.search import service as search
+from chalicelib.search.news import Doubt
 
 _NOTE_TRIES = 4
 
@@ -96,9 +98,9 @@ class Wish:
     start: Instant
 
 
-def resolve(ctx: Context, page: ShopPage, wishes: Sequence[Wish]) -> list[Block]:
-    """Who and what serves each wish, decided on the calendar as it is stored now; 'any staff' goes to the least
-    busy of those who cost no more than the offer.
+def resolve(ctx: Context, page: ShopPage, wishes: Sequence[Wish]) -> tuple[list[Block], Calendar]:
+    """Who and what serves each wish, and the calendar as it is stored now, on which that was decided; 'any staff' goes
+    to the least busy of those who cost no more than the offer.
 
     Raises SlotTaken with the nearest alternatives when somebody else has it, SlotUnavailable when the calendar of shop
     and staff never offered it, StaffCannotServe.
@@ -106,7 +108,8 @@ def resolve(ctx: Context, page: ShopPage, wishes: Sequence[Wish]) -> list[Block]
     zone = page.shop.zone
     days = {wish.start.local_date(zone) for wish in wishes}
     services = [(wish.offer, wish.options) for wish in wishes]
-    taken = {day: dict(busy) for day, busy in calendar(page, services, days).items()}
+    stored = calendar(page, services, days)
+    taken = {day: dict(busy) for day, busy in stored.items()}
     blocks = []
     for wish in wishes:
         block = _best(ctx, page, wish, taken)
@@ -116,7 +119,7 @@ def resolve(ctx: Context, page: ShopPage, wishes: Sequence[Wish]) -> list[Block]
         for claim in model.claims_of([block]):
             day = taken.setdefault(claim.day, {})
             day[claim.resource_id] = day.get(claim.resource_id, frozenset()) | claim.quanta
-    return blocks
+    return blocks, stored
 
 
 def _best(ctx: Context, page: ShopPage, wish: Wish, taken: Calendar) -> Block | None:
@@ -218,15 +221,80 @@ def release(tx: Transaction, order_id: str, blocks: Sequence[Block]) -> None:
         tables.release(tx, held, order_id)
 
 
-def note_days(ctx: Context, shop_id: str, blocks: Sequence[Block]) -> None:
-    """Tells search until when the touched days can still be booked. Best effort after a commit: the next booking of the
-    day, or the night's `repair_notes`, repairs what a crash left out."""
+def doubt(
+    ctx: Context,
+    tx: Transaction,
+    order_id: str,
+    shop_id: str,
+    blocks: Sequence[Block],
+    page: ShopPage | None = None,
+    known: Calendar | None = None,
+) -> list[date]:
+    """Whatever takes or gives back these blocks leaves in its own transaction the days of which search may have to be
+    told afterwards (see `note_days`): should it die in between, `look_again` finds them. Most bookings leave a day's
+    last free start alone, and write nothing here. `page` and `known` are what was read of the shop already."""
+    try:
+        page = page or catalog.shop_page(ctx, shop_id, consistent=False)
+        days = _days_moved(page, blocks, dict(known or {}))
+    except Exception as error:  # a shop that is closed just now, or one that cannot be read: to doubt is always right
+        log.info("a day is doubted unseen", shop_id=shop_id, error=repr(error))
+        days = _days_of(blocks)
+    if days:
+        search.doubt(ctx, tx, order_id, shop_id, days)
+    return days
+
+
+def _days_moved(page: ShopPage, blocks: Sequence[Block], known: dict[date, Busy]) -> list[date]:
+    """The days whose last moment to book the blocks may move. What of the calendar is not known is read."""
+    plain = [(offer, ()) for offer in page.offers]
+    found = []
+    for day in model.days_met(page, blocks):
+        for one in _days_touched(page, plain, [day]):
+            if one not in known:
+                known[one] = tables.day(page.shop.id, one).busy
+        if model.may_move_last_call(page, day, known, blocks):
+            found.append(day)
+    return found
+
+
+def _days_of(blocks: Iterable[Block]) -> list[date]:
+    return sorted({day for block in blocks for day in model.quanta_of(block.begin, block.end, block.zone)})
+
+
+def note_days(ctx: Context, shop_id: str, blocks: Sequence[Block], doubted: Iterable[date] = ()) -> None:
+    """Tells search until when the touched days, and those in doubt, can still be booked, as soon as the commit stands.
+    Best effort: what is left out here stands in doubt, see `doubt`."""
     try:
         page = catalog.shop_page(ctx, shop_id, consistent=False)
-        for day in sorted({day for block in blocks for day in model.quanta_of(block.begin, block.end, block.zone)}):
+        for day in sorted({*_days_of(blocks), *doubted}):
             note_day(ctx, page, day)
     except Exception as error:
         log.warning("search was not told of a changed day", shop_id=shop_id, error=str(error))
+
+
+def look_again(ctx: Context) -> int:
+    """Looks again at the days that have stood in doubt for a minute, and corrects their notes: that of a function which
+    died before it told search, and that of one which met another's. Returns how many days of shops it looked at.
+
+    The minute is longer than anything that had read the day before takes to write: who left no doubt, because the day's
+    last free start was another when it read, has committed by now."""
+    shops: dict[str, list[Doubt]] = {}
+    for one in search.doubts(ctx):
+        shops.setdefault(one.shop_id, []).append(one)
+    count = 0
+    for shop_id, doubts in shops.items():
+        days = sorted({day for one in doubts for day in one.days})
+        try:
+            with suppress(ShopNotFound):
+                page = catalog.whole_page(ctx, shop_id).public()
+                for day in days:
+                    note_day(ctx, page, day)
+                count += len(days)
+            for one in doubts:
+                search.settle(one)
+        except Exception as error:  # the others go on; it stays, and is tried again in a minute
+            log.error("a day could not be looked at again", error, shop_id=shop_id)
+    return count
 
 
 def note_day(ctx: Context, page: ShopPage, day: date) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from chalice.app import Blueprint
 
+from chalicelib.booking import service as booking
 from chalicelib.kernel.errors import Unavailable
 from chalicelib.kernel.instant import DAY_MS, Instant
 from chalicelib.orders import ending, paying, tables
@@ -33,8 +34,9 @@ def refund(ctx: Context, news: News) -> None:
 @blueprint.schedule(SCHEDULES["sweep"], name="sweep")
 @entry.schedule("sweep", lease_seconds=20)
 def sweep(ctx: Context) -> dict[str, Any]:
-    """Facts that no webhook brought, facts that were parked, and everything whose time has come."""
-    return {"events": _poll(ctx), "parked": _retry_parked(ctx), **_due(ctx)}
+    """Facts that no webhook brought, facts that were parked, everything whose time has come, and days of which search
+    may not have been told."""
+    return {"events": _poll(ctx), "parked": _retry_parked(ctx), **_due(ctx), "days": booking.look_again(ctx)}
 
 
 def _poll(ctx: Context) -> int:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from chalicelib.booking import service as booking
-from chalicelib.booking.model import Block, SlotTaken
+from chalicelib.booking.model import Block, Calendar, SlotTaken
 from chalicelib.catalog import service as catalog
+from chalicelib.catalog.model import ShopPage
 from chalicelib.kernel import ids
 from chalicelib.kernel.errors import IdempotencyKeyReused, Problem
 from chalicelib.kernel.instant import Instant
@@ -50,12 +51,12 @@ def _place(ctx: Context, order_id: str, quote_id: str, note: str, request_hash: 
     quote = quotes.reopen(ctx, quote_id)
     merchant = catalog.merchant(ctx, quote.page.shop.merchant_id)
     for _ in range(_TRIES):
-        blocks = booking.resolve(ctx, quote.page, quote.wishes())
+        blocks, taken = booking.resolve(ctx, quote.page, quote.wishes())
         order = _order(
             ctx, order_id, quote, blocks, note=note, request_hash=request_hash, commission_bps=merchant.commission_bps
         )
         try:
-            _write(ctx, order, blocks)
+            _write(ctx, order, blocks, quote.page, taken)
             return order
         except SlotTaken:
             # Somebody was faster. Read again: with 'any staff' another one may be free, else the refusal says what is.
@@ -64,7 +65,7 @@ def _place(ctx: Context, order_id: str, quote_id: str, note: str, request_hash: 
     raise SlotTaken(alternatives=booking.alternatives(ctx, quote.page, wish))
 
 
-def _write(ctx: Context, order: Order, blocks: list[Block]) -> None:
+def _write(ctx: Context, order: Order, blocks: list[Block], page: ShopPage, taken: Calendar) -> None:
     def stands_already(old: OldItem) -> Problem | None:
         return None if tables.request_hash(old or {}) == order.request_hash else IdempotencyKeyReused()
 
@@ -72,13 +73,14 @@ def _write(ctx: Context, order: Order, blocks: list[Block]) -> None:
     # First in the transaction, so that a replay is told by it and not by its own claim.
     tables.put_new(tx, order, stands_already)
     booking.claim(tx, order.id, blocks)
+    doubted = booking.doubt(ctx, tx, order.id, order.shop_id, blocks, page, taken)
     if order.state != "pending_payment":
         outbox.publish(tx, *news_of(order, (f"order.{order.state}",), ctx.now))
     tx.commit()
     metrics.count(metrics.ORDERS_PLACED)
     if order.state == "confirmed":
         metrics.count(metrics.ORDERS_CONFIRMED)
-    booking.note_days(ctx, order.shop_id, blocks)
+    booking.note_days(ctx, order.shop_id, blocks, doubted)
 
 
 def _order(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from datetime import date
 
 from chalicelib.booking import service as booking
 from chalicelib.booking.model import Block
@@ -67,6 +68,9 @@ def _write(
         booking.claim(tx, after.id, blocks_of(after))
     if change.releases:
         booking.release(tx, after.id, blocks_of(after))
+    doubted: list[date] = []
+    if change.claims or change.releases:
+        doubted = booking.doubt(ctx, tx, after.id, after.shop_id, blocks_of(after))
     for entry in entries:
         ledger.post(tx, entry)
     if also is not None:
@@ -76,7 +80,7 @@ def _write(
     if after.state == "confirmed" and before.state != "confirmed":
         metrics.count(metrics.ORDERS_CONFIRMED)
     if change.claims or change.releases:
-        booking.note_days(ctx, after.shop_id, blocks_of(after))
+        booking.note_days(ctx, after.shop_id, blocks_of(after), doubted)
     return after
 
 

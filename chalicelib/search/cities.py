@@ -6,7 +6,8 @@ asks for the log's last number, half a read unit, and applies what has come sinc
 A city with a base is answered from the engine over that file. It is loaded beside, in a thread of its own, and so is
 the newer base that the log announces: until it is there the older one answers. While a process has none, the part of
 the city that a search is about is read from the file (`cold`), and where that cannot be, the search waits. A city
-without a base, which is a small or a very new one, is held as plain values.
+without a base, which is a small or a very new one, is held as plain values; so is one whose base is lost, as after a
+restore of the tables, until its file is there or the next one is built.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +47,7 @@ _cities: dict[str, Held] = {}
 @dataclass
 class Held:
     """One city. Without an index `since` holds what has changed since the base `pointer`. `wanted` is the newest base
-    that is known of, `version` the one that answers; 0 is none."""
+    that is known of, `version` the one that answers; 0 is none. `lost` is the file that was looked for in vain."""
 
     city: str
     asked_at: Instant
@@ -58,6 +60,7 @@ class Held:
     wanted: int = 0
     bytes: int = 0
     loading: bool = False
+    lost: str = ""
     again_at: Instant = _LONG_AGO
 
 
@@ -185,28 +188,24 @@ def apply(change: Change, into: Index | Since) -> int:
 # How a base is loaded, in a thread of its own
 
 
+class _BaseLost(Exception):
+    """The file that a pointer names is not there, or says nothing to this release."""
+
+
 def _load(ctx: Context, city: str) -> None:
     """Reads the base that stands, brings it up to the log's end, and answers from it."""
-    again_at = _LONG_AGO
+    again_at = ctx.now.plus(ms=_AGAIN_MS)
     try:
         pointer = tables.base(city, consistent=True)
         if pointer is None:
             raise LookupError(f"no base of {city}")
-        fresh = Held(city, ctx.now, ctx.now, sequence=pointer.sequence)
-        fresh.index = _engine(ctx, pointer)
-        _catch_up(fresh, citylog.sequence(city, consistent=True))
-        with _lock:
-            held = _cities.get(city)
-            if held is not None:
-                _catch_up(fresh, held.sequence)
-                held.index, held.sequence = fresh.index, fresh.sequence
-                held.version, held.wanted = pointer.version, max(held.wanted, pointer.version)
-                held.pointer, held.since = pointer, Since({})
-                held.bytes = _bytes_of(fresh.index)
-                _make_room(ctx, held)
+        try:
+            _take_up(ctx, pointer, _engine(ctx, pointer))
+            again_at = _LONG_AGO
+        except _BaseLost as why:
+            _do_without(ctx, pointer, why)
     except Exception as error:  # nobody waits for this thread, and the older base answers on
         log.error("the base of a city could not be loaded", error, city=city)
-        again_at = ctx.now.plus(ms=_AGAIN_MS)
     finally:
         with _lock:
             held = _cities.get(city)
@@ -215,11 +214,54 @@ def _load(ctx: Context, city: str) -> None:
 
 
 def _engine(ctx: Context, pointer: Pointer) -> Any:
-    from chalicelib.search.base import open_base  # numpy comes with these
+    """Raises _BaseLost."""
+    from chalicelib.search.base import BaseInvalid, open_base  # numpy comes with these
     from chalicelib.search.engine import Engine
 
-    with ctx.ports.files.local(pointer.key) as path:
-        return Engine(open_base(path))
+    with ExitStack() as stack:
+        try:
+            base = open_base(stack.enter_context(ctx.ports.files.local(pointer.key)))
+        except (KeyError, BaseInvalid) as error:
+            raise _BaseLost(repr(error)) from error
+        return Engine(base)
+
+
+def _take_up(ctx: Context, pointer: Pointer, engine: Any) -> None:
+    fresh = Held(pointer.city, ctx.now, ctx.now, sequence=pointer.sequence, index=engine)
+    _catch_up(fresh, citylog.sequence(pointer.city, consistent=True))
+    with _lock:
+        held = _cities.get(pointer.city)
+        if held is not None:
+            _catch_up(fresh, held.sequence)
+            held.index, held.sequence = fresh.index, fresh.sequence
+            held.version, held.wanted = pointer.version, max(held.wanted, pointer.version)
+            held.pointer, held.since, held.lost = pointer, Since({}), ""
+            held.bytes = _bytes_of(fresh.index)
+            _make_room(ctx, held)
+
+
+def _do_without(ctx: Context, pointer: Pointer, why: _BaseLost) -> None:
+    """What answers goes on, and where nothing does, the listings answer, if they are few enough. The builder makes
+    another base at its next run and the log announces it; until then this one is looked for now and then."""
+    with _lock:
+        held = _cities.get(pointer.city)
+        if held is None or held.lost == pointer.key:
+            return
+        unanswered = held.index is None
+    log.warning("the base of a city is lost", city=pointer.city, key=pointer.key, error=str(why))
+    fresh = Held(pointer.city, ctx.now, ctx.now)
+    if unanswered and pointer.count <= MAX_PLAIN:
+        _read_whole(ctx, fresh)
+    with _lock:
+        held = _cities.get(pointer.city)
+        if held is None:
+            return
+        held.lost = pointer.key
+        if held.index is None:
+            if fresh.index is not None:
+                _catch_up(fresh, held.sequence)
+                held.index, held.sequence = fresh.index, fresh.sequence
+            held.pointer, held.since = None, Since({})
 
 
 def _bytes_of(index: Any) -> int:

@@ -44,19 +44,22 @@ class _NotRead(Exception):
     """The store did not give what the file must have."""
 
 
+class _Gone(Exception):
+    """The file is not there: it has just been removed for a newer one, or it is lost, and whoever loads it says so."""
+
+
 def find(ctx: Context, pointer: Pointer, since: Since, query: SearchQuery) -> SearchPage | None:
     """None where the search asks for more than can be read in a moment: words, a place with too many shops, or what to
-    do where it finds nothing, for which one has to look further around."""
+    do where it finds nothing, for which one has to look further around; or where the file cannot be read."""
     if query.q.strip():
         return None
     try:
         part = _File(pointer.key, lambda begin, end: _read(ctx, pointer.key, begin, end))
         whole = part.header.count <= MAX_SHOPS
         entries = {entry.id: entry for entry in part.entries(query, whole=whole)}
-    except _TooMuch:
+    except (_TooMuch, _Gone, BaseInvalid):
         return None
-    except (_NotRead, BaseInvalid) as error:
-        # The file has just been removed for a newer one, or its store does not answer.
+    except _NotRead as error:
         log.warning("a part of a base could not be read", city=pointer.city, key=pointer.key, error=repr(error))
         return None
     for shop_id, entry in since.entries.items():
@@ -69,10 +72,12 @@ def find(ctx: Context, pointer: Pointer, since: Since, query: SearchQuery) -> Se
 
 
 def _read(ctx: Context, key: str, begin: int, end: int) -> bytes:
-    """Raises _NotRead."""
+    """Raises _Gone and _NotRead."""
     try:
         found = ctx.ports.files.read(key, begin, end)
-    except (KeyError, ProviderUnavailable) as error:
+    except KeyError as error:
+        raise _Gone from error
+    except ProviderUnavailable as error:
         raise _NotRead from error
     if len(found) != end - begin:
         raise _NotRead

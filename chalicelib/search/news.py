@@ -20,6 +20,17 @@ class Note:
     revision: int
 
 
+@dataclass(frozen=True)
+class Doubt:
+    """Days of a shop whose last free start `order_id` may have moved at an instant. It stands from the commit that did
+    so until somebody has looked at the days again."""
+
+    order_id: str
+    at: Instant
+    shop_id: str
+    days: tuple[date, ...]
+
+
 def pack(day: date, shop_id: str, note: Note) -> dict[str, Any]:
     """A note as a city's log has it."""
     until = None if note.bookable_until is None else note.bookable_until.ms

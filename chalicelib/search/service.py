@@ -6,6 +6,7 @@ here too, and a first order need not wait for it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING
@@ -14,15 +15,19 @@ from chalicelib.catalog import citylog
 from chalicelib.catalog import service as catalog
 from chalicelib.catalog.model import City, CityNotServed
 from chalicelib.kernel.geo import distance_m
-from chalicelib.kernel.instant import Instant
+from chalicelib.kernel.instant import MINUTE_MS, Instant
 from chalicelib.runtime.context import Context
 from chalicelib.runtime.transaction import AlreadyDone, Transaction
 from chalicelib.search import news, tables
-from chalicelib.search.news import Note
+from chalicelib.search.news import Doubt, Note
 
 if TYPE_CHECKING:
     from chalicelib.search.model import Relax, SearchPage, SearchQuery
     from chalicelib.search.ranking import Affinity
+
+SETTLED_MS = MINUTE_MS
+"""After which a request that had begun has ended, with its writes: API Gateway waits for 29 seconds, twice that is left
+for one that had read before another's commit."""
 
 
 def search(ctx: Context, query: SearchQuery, affinity: Affinity | None = None) -> SearchPage:
@@ -77,6 +82,22 @@ def note_day(
     finally:
         news.just_told.add(city)
     return True
+
+
+def doubt(ctx: Context, tx: Transaction, order_id: str, shop_id: str, days: Iterable[date]) -> None:
+    """Booking may change in this transaction until when days can be booked, and may not come to tell it afterwards:
+    the days stand in `doubts` until they were looked at again. Two units, and a third to remove it."""
+    tables.put_doubt(tx, Doubt(order_id, ctx.now, shop_id, tuple(sorted(days))))
+
+
+def doubts(ctx: Context) -> list[Doubt]:
+    """What is to be looked at again, oldest first: what stands since before whatever was under way then has ended."""
+    return sorted(tables.doubts_before(ctx.now.plus(ms=-SETTLED_MS)), key=lambda one: one.at)
+
+
+def settle(doubt: Doubt) -> None:
+    """Its days were looked at."""
+    tables.remove_doubt(doubt)
 
 
 def _areas(ctx: Context, query: SearchQuery, radius_m: int | None = None) -> list[City]:

@@ -1,21 +1,26 @@
 """What booking noted about days, a partition per city and local day with one row for each shop that has bookings then;
-and which file is the base of each city."""
+which days it is to look at again; and which file is the base of each city."""
 
 from __future__ import annotations
 
+import zlib
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
+
+from pynamodb.attributes import UnicodeAttribute
 
 from chalicelib.kernel.errors import Conflict
 from chalicelib.kernel.instant import Instant, local_midnight
 from chalicelib.runtime.dynamo import IntegerAttribute, PackedAttribute, Row, query_all, table_name
 from chalicelib.runtime.transaction import Transaction
-from chalicelib.search.news import Note
+from chalicelib.search.news import Doubt, Note
 
 if TYPE_CHECKING:
     from chalicelib.search.pointers import Pointer
 
 _KEEP_DAYS = 3
+_DOUBT_SHARDS = 4
+_DOUBTS = 200  # of a shard at once; what is left waits a minute
 
 
 class NoteRow(Row):
@@ -53,9 +58,50 @@ def note(city: str, day: date, shop_id: str) -> Note | None:
 def put_note(tx: Transaction, city: str, day: date, shop_id: str, note: Note) -> None:
     """A29: stores the note unless one as new stands there: then the commit raises AlreadyDone."""
     until = None if note.bookable_until is None else note.bookable_until.ms
-    ttl = local_midnight(day + timedelta(days=_KEEP_DAYS), "UTC").seconds
-    row = NoteRow(_pk(city, day), shop_id, until=until, revision=note.revision, ttl=ttl)
+    row = NoteRow(_pk(city, day), shop_id, until=until, revision=note.revision, ttl=_ttl(day))
     tx.put(row, NoteRow.pk.does_not_exist() | (NoteRow.revision < note.revision), lambda _: None)
+
+
+def _ttl(day: date) -> int:
+    return local_midnight(day + timedelta(days=_KEEP_DAYS), "UTC").seconds
+
+
+class DoubtRow(Row):
+    """pk `doubt#<shard>`, sk `<ms>#<order>`. A day has eight digits and a shard one, so no note can stand there."""
+
+    class Meta:
+        table_name = table_name("search")
+        ttl_attribute = "t"
+
+    shop_id = UnicodeAttribute(attr_name="s")
+    days = PackedAttribute(attr_name="d")
+    ttl = IntegerAttribute(attr_name="t")
+
+
+def _doubt_key(doubt: Doubt) -> tuple[str, str]:
+    return f"doubt#{zlib.crc32(doubt.order_id.encode()) % _DOUBT_SHARDS}", f"{doubt.at.ms}#{doubt.order_id}"
+
+
+def put_doubt(tx: Transaction, doubt: Doubt) -> None:
+    """A113: days to be looked at again."""
+    days = [day.isoformat() for day in doubt.days]
+    tx.put(DoubtRow(*_doubt_key(doubt), shop_id=doubt.shop_id, days=days, ttl=_ttl(max(doubt.days))))
+
+
+def doubts_before(at: Instant) -> list[Doubt]:
+    """A114: what stands since before an instant, oldest first in each shard; half a read unit a shard."""
+    found = []
+    for shard in range(_DOUBT_SHARDS):
+        for row in DoubtRow.query(f"doubt#{shard}", DoubtRow.sk < str(at.ms), limit=_DOUBTS):
+            ms, _, order_id = row.sk.partition("#")
+            days = tuple(date.fromisoformat(day) for day in row.days)
+            found.append(Doubt(order_id, Instant(int(ms)), row.shop_id, days))
+    return found
+
+
+def remove_doubt(doubt: Doubt) -> None:
+    """A115: twice is harmless."""
+    DoubtRow(*_doubt_key(doubt)).delete()
 
 
 class BaseRow(Row):

@@ -10,9 +10,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from chalicelib.booking import service as booking
+from chalicelib.catalog.hours import every_day
 from chalicelib.kernel.instant import Instant
 from chalicelib.reviews import importing
 from chalicelib.reviews.model import Scores
+from chalicelib.runtime import entry
 from chalicelib.runtime.meter import measured
 from tests import world
 from tests.builders import identity, photos, reviews, salons
@@ -93,7 +96,6 @@ def serve(costs: Costs, visit: Visit) -> None:
     world.advance(hours=49)
     with costs.step("complete (by the sweep)"):
         from chalicelib.orders import ending
-        from chalicelib.runtime import entry
 
         assert ending.sweep_one(entry.system_context(), visit.id) == "completed"
 
@@ -123,9 +125,32 @@ def test_a_confirmed_booking_costs_what_was_agreed(
     assert costs.writes["complete (by the sweep)"] <= 1
 
 
+def test_a_booking_of_the_last_free_start_costs_its_note_and_a_doubt(capsys: pytest.CaptureFixture[str]) -> None:
+    """Six for the note with its entry in the city's log; two that it may be lost, which the sweep removes for one."""
+    shop, customer = salons.salon(staff=1, hours=every_day((600, 1200))), identity.person()
+    costs, slots = Costs("the last free start of a day"), build.free_slots(shop)
+    nothing_is_due()
+    made = build.quote(shop, customer, slots[-1]["starts_at"])
+    with costs.step("place"):
+        build.expect(customer.client.post("/v1/orders", {"quote_id": made["id"]}, key="k"), 201)
+    world.advance(minutes=2)
+    with costs.step("look again (by the sweep)"):
+        assert booking.look_again(entry.system_context()) == 1
+    show(capsys, costs.text())
+    assert 6 + 6 < costs.writes["place"] <= 6 + 6 + 2
+    assert costs.writes["look again (by the sweep)"] <= 1
+
+
+def nothing_is_due() -> None:
+    """What other tests left has run out, and the days that this moved were looked at again."""
+    for minutes in (20, 3, 3):
+        world.advance(minutes=minutes)
+        world.run_schedule("sweep")
+    world.advance(minutes=3)
+
+
 def sweep_one(visit: Visit, minutes: int) -> None:
     from chalicelib.orders import ending
-    from chalicelib.runtime import entry
 
     world.advance(minutes=minutes)
     assert ending.sweep_one(entry.system_context(), visit.id) == "expired"
@@ -191,8 +216,7 @@ def test_a_refused_order_writes_nothing() -> None:
 
 def test_an_empty_sweep_costs_a_handful_of_units() -> None:
     """It runs every minute of the year: a lease, two cursors and a mark of life, and a few empty queries."""
-    world.run_schedule("sweep")
-    world.advance(minutes=3)
+    nothing_is_due()
     with measured() as used:
         world.run_schedule("sweep")
     assert used.write_units <= 6

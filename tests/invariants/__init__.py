@@ -53,7 +53,12 @@ ALWAYS: tuple[Check, ...] = (
     *numbers.ALWAYS,
 )
 AT_REST: tuple[Check, ...] = (*provider.AT_REST, *refunds.AT_REST, *reviews.AT_REST, *news.AT_REST)
-AFTER_A_SWEEP: tuple[Check, ...] = (*orders.AFTER_A_SWEEP, *provider.AFTER_A_SWEEP, *states.AFTER_A_SWEEP)
+AFTER_A_SWEEP: tuple[Check, ...] = (
+    *orders.AFTER_A_SWEEP,
+    *provider.AFTER_A_SWEEP,
+    *states.AFTER_A_SWEEP,
+    *city.AFTER_A_SWEEP,
+)
 AFTER_A_NIGHT: tuple[Check, ...] = (*settlement.AFTER_A_NIGHT, *reconciliation.AFTER_A_NIGHT)
 FAITHFUL: tuple[Check, ...] = (*orders.FAITHFUL, *provider.FAITHFUL)
 HONEST: tuple[Check, ...] = reconciliation.HONEST

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from datetime import date, timedelta
 from typing import Any
 
-from chalicelib.catalog import changes
+from chalicelib.booking import model as booking
+from chalicelib.catalog import changes, schedule
 from chalicelib.catalog.model import ShopPage
 from chalicelib.catalog.packing import to_page
 from chalicelib.catalog.tables import CatalogRow, LogRow
 from chalicelib.kernel.instant import Instant
 from chalicelib.search import news
-from chalicelib.search.tables import BaseRow, NoteRow
+from chalicelib.search.tables import BaseRow, DoubtRow, NoteRow
 from tests.invariants.reading import Seen
 
 
@@ -68,7 +70,7 @@ def notes_are_the_newest_told(seen: Seen) -> list[str]:
             key = (f"{row.pk.partition('#')[0]}#{day:%Y%m%d}", shop_id)
             if key not in told or told[key].revision < note.revision:
                 told[key] = note
-    noted = {(row.pk, row.sk): _note(row) for row in _rows(seen, NoteRow) if not row.pk.startswith("base#")}
+    noted = _noted(seen)
     return [
         f"{shop_id} on {day}: {noted.get((day, shop_id))} stands, and {note} was told"
         for (day, shop_id), note in sorted(told.items(), key=lambda item: item[0])
@@ -81,15 +83,49 @@ def the_base_is_there(seen: Seen) -> list[str]:
     pointer's own."""
     latest = {row.pk: int(row.number) for row in _rows(seen, LogRow) if row.sk == "-"}
     faults = []
-    for row in _rows(seen, BaseRow):
-        kind, _, city = row.pk.partition("#")
-        if kind != "base":
-            continue
+    for row in _of_search(seen, BaseRow, "base#"):
+        city = row.pk.removeprefix("base#")
         if row.content["key"] not in seen.files:
             faults.append(f"{city}: version {row.version} names {row.content['key']}, which is not there")
         if not row.content["sequence"] < latest.get(city, 0):
             faults.append(f"{city}: a base of entry {row.content['sequence']}, and the log ends at {latest.get(city)}")
     return faults
+
+
+def search_knows_each_day(seen: Seen) -> list[str]:
+    """What is noted of a listed shop's day, or what its listing says where nothing is, is until when the calendar lets
+    it be booked. A day in doubt is looked at again a minute later."""
+    listed = {
+        row.sk: to_page(row.content) for row in _rows(seen, CatalogRow) if row.pk.startswith("city#") and row.sk != "-"
+    }
+    taken: dict[tuple[str, date], dict[str, frozenset[int]]] = defaultdict(dict)
+    for (shop_id, day, who), quanta in seen.quanta.items():
+        taken[shop_id, day][who] = quanta
+    noted = _noted(seen)
+    doubted = {(row.shop_id, day) for row in _of_search(seen, DoubtRow, "doubt#") for day in row.days}
+    faults = []
+    for shop_id, day in sorted(taken):
+        page = listed.get(shop_id)
+        if page is not None and (shop_id, day.isoformat()) not in doubted:
+            around = [day + timedelta(days=days) for days in (-1, 0, 1)]
+            free = booking.bookable_until(page, day, {one: taken.get((shop_id, one), {}) for one in around})
+            note = noted.get((f"{page.shop.city}#{day:%Y%m%d}", shop_id))
+            known = note.bookable_until if note else schedule.bookable_until(page, day)
+            if known != free:
+                faults.append(f"{shop_id} on {day}: free until {free}, and search knows {known} by {note}")
+    return faults
+
+
+def _noted(seen: Seen) -> dict[tuple[str, str], news.Note]:
+    """By city and day, and shop."""
+    rows = [row for row in _of_search(seen, NoteRow, "") if not row.pk.startswith(("base#", "doubt#"))]
+    return {(row.pk, row.sk): _note(row) for row in rows}
+
+
+def _of_search(seen: Seen, kind: Any, begins: str) -> list[Any]:
+    """Rows of several kinds stand in the table."""
+    raw = seen.raw.get(kind.Meta.table_name, ())
+    return [kind.from_raw_data(item) for item in raw if item["pk"]["S"].startswith(begins)]
 
 
 def _note(row: Any) -> news.Note:
@@ -107,3 +143,4 @@ ALWAYS = (
     notes_are_the_newest_told,
     the_base_is_there,
 )
+AFTER_A_SWEEP = (search_knows_each_day,)

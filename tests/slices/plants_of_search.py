@@ -43,6 +43,10 @@ def _content(item: Raw) -> str:
     return str(item.get("d", {}).get("S", ""))
 
 
+def _is_note(item: Raw) -> bool:
+    return not _pk(item).startswith(("base#", "doubt#"))
+
+
 # ---------------------------------------------------------------------------------------------- the log
 
 
@@ -82,12 +86,17 @@ def an_older_note_stands(seen: Seen) -> Seen:
     def older(item: Raw) -> Raw:
         return {**item, "r": {"N": str(int(item["r"]["N"]) - 1)}}
 
-    return _changed(seen, SEARCH, lambda item: not _pk(item).startswith("base#"), older)
+    return _changed(seen, SEARCH, _is_note, older)
 
 
 @breaks("notes_are_the_newest_told")
 def a_note_is_not_there(seen: Seen) -> Seen:
-    return _changed(seen, SEARCH, lambda item: not _pk(item).startswith("base#"), lambda _: None)
+    return _changed(seen, SEARCH, _is_note, lambda _: None)
+
+
+@breaks("search_knows_each_day", "notes_are_the_newest_told")
+def a_free_day_is_noted_as_full(seen: Seen) -> Seen:
+    return _changed(seen, SEARCH, _is_note, lambda item: {name: item[name] for name in item.keys() - {"u"}})
 
 
 @breaks("the_base_is_there")

@@ -29,7 +29,12 @@ from chalicelib.search.engine import Engine
 from chalicelib.search.model import Entry, SearchPage, SearchQuery
 from chalicelib.search.plain import Plain, Since
 from chalicelib.wiring import ports
+from tests import world
 from tests.builders import catalog as build
+from tests.client import Client
+from tests.slices.test_log import Lines, lines
+
+assert lines
 
 DAY = date(2026, 11, 24)
 _spots = iter(Point(-60.0 + lat, lng) for lat in range(20) for lng in range(-50, 60, 2))
@@ -327,8 +332,8 @@ def test_a_base_is_due_for_a_reason(ctx: Context, city: City) -> None:
 
 
 def test_tables_that_were_restored_to_an_older_base_get_another(ctx: Context, city: City) -> None:
-    """The older base's file was removed when it had been succeeded. A process that begins then cannot answer, and the
-    builder sees at its next run why."""
+    """The older base's file was removed when it had been succeeded. A process that begins then answers from the
+    listings, and the builder sees at its next run why."""
     place(city)
     older = based(ctx, city)
     row = next(iter(tables.BaseRow.query(f"base#{city.code}")))
@@ -338,11 +343,105 @@ def test_tables_that_were_restored_to_an_older_base_get_another(ctx: Context, ci
     row.save()
     restored = tables.base(city.code, consistent=True)
     assert restored == older
-    with pytest.raises(Unavailable):
-        service.search(ctx, SearchQuery(city=city.code))
+    assert len(service.search(ctx, SearchQuery(city=city.code)).hits) == 2
     assert bases.due(ctx, city.code, restored) == "its file is gone"
     based(ctx, city)
     assert len(service.search(loaded(ctx, city), SearchQuery(city=city.code)).hits) == 2
+
+
+def answers(city: City) -> list[dict[str, Any]]:
+    """What the app says to searches of each kind, words among them."""
+    near = f"lat={city.centre.lat}&lng={city.centre.lng}&datum=wgs84&radius_m=4000"
+    asked = (
+        near,
+        f"{near}&sort=price&bookable_on={DAY}",
+        f"city={city.code}&q=shop&include=facets,total",
+        f"{near}&q=zzz",
+    )
+    found = []
+    for query in asked:
+        reply = Client().get(f"/v1/search?{query}")
+        assert reply.status == 200, reply.text
+        found.append({name: value for name, value in reply.json.items() if name != "next_cursor"})
+    return found
+
+
+def in_the_app(city: City) -> Any:
+    """What this process holds of a city, once nothing is loaded beside."""
+    for _ in range(500):
+        held = cities._cities[city.code]
+        if not held.loading:
+            return held
+        time.sleep(0.01)
+    raise AssertionError("still loading")
+
+
+def test_a_city_whose_base_is_lost_answers_from_its_listings(city: City, lines: Lines) -> None:
+    """As after a restore of the tables: whoever begins then gives the same answers and follows what changes, says once
+    what is wrong, and takes up the base that the builder makes at its next run."""
+    shops = town(city)
+    ctx = build.context(world.now())
+    service.note_day(ctx, shop_id=shops[0].id, city=city.code, day=DAY, bookable_until=None, revision=1)
+    lost = based(ctx, city)
+    known = answers(city)
+    ctx.ports.files.delete(lost.key)
+    cities.forget()
+    assert answers(city) == known
+    assert isinstance(in_the_app(city).index, Plain)
+    catalog.put_shop(ctx, replace(shops[1], state="suspended", version=2))
+    for _ in range(4):
+        world.advance(seconds=15)
+        changed = answers(city)
+        in_the_app(city)
+    assert changed != known
+    assert shops[1].id not in str(changed)
+    assert [line["level"] for line in lines.of("the base of a city is lost")] == ["WARNING"]
+    assert not [line for line in lines.all() if line["level"] == "ERROR"]
+    assert world.run_schedule("build_search")["built"] >= 1
+    world.advance(seconds=15)
+    answers(city)
+    held = in_the_app(city)
+    assert (type(held.index), held.version, held.lost) == (Engine, lost.version + 1, "")
+    assert answers(city) == changed
+
+
+def test_a_file_that_comes_back_is_taken_up(ctx: Context, city: City, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the city was too large to be answered without it; it is not asked for at every search."""
+    town(city)
+    pointer = based(ctx, city)
+    content = ctx.ports.files.get(pointer.key)
+    for most, status in ((cities.MAX_PLAIN, 200), (20, 503)):
+        monkeypatch.setattr(cities, "MAX_PLAIN", most)
+        ctx.ports.files.delete(pointer.key)
+        cities.forget()
+        assert seen(ctx, city) in (status, 503)
+        in_the_app(city)
+        with measured() as used:
+            assert seen(ctx, city) == status
+        assert used.read_units == 0
+        ctx.ports.files.put_new(pointer.key, content)
+        now = ctx.at(ctx.now.plus(seconds=9))
+        assert seen(now, city) == status
+        assert not in_the_app(city).version
+        seen(now.at(now.now.plus(seconds=2)), city)
+        assert in_the_app(city).version == pointer.version
+        assert seen(now.at(now.now.plus(seconds=2)), city) == 200
+
+
+def seen(ctx: Context, city: City) -> int:
+    try:
+        return 200 if service.search(ctx, SearchQuery(city=city.code, limit=50)).hits else 404
+    except Unavailable as refused:
+        return refused.status
+
+
+def test_a_base_of_another_format_is_as_good_as_lost(ctx: Context, city: City) -> None:
+    """A release that writes another one answers from the listings until its builder has run."""
+    place(city)
+    pointer = based(ctx, city)
+    ctx.ports.files.delete(pointer.key)
+    ctx.ports.files.put_new(pointer.key, b"LINLICTY of the day after tomorrow")
+    assert len(service.search(ctx, SearchQuery(city=city.code)).hits) == 1
 
 
 def test_a_large_city_without_a_base_is_not_there_yet(

@@ -23,7 +23,6 @@ from chalicelib.orders import tables as orders
 from chalicelib.runtime.context import Context
 from chalicelib.runtime.entry import system_context
 from chalicelib.search import cities
-from chalicelib.search import service as search
 from tests.builders.salons import Salon
 from tests.simulation import promises, steps
 from tests.simulation.apps import App
@@ -125,7 +124,6 @@ def _builds(run: Run) -> None:
 
 
 def _last_look(run: Run, app: App) -> None:
-    run.functions.schedule("repair_notes")  # of days whose later notes were lost
     _lets_time_pass(run)
     _compares(app, "warm, at rest")
     for number, salon in enumerate(_salons):
@@ -151,9 +149,8 @@ def _compares(app: App, when: str) -> None:
     listed = [page for salon in _salons if (page := _page(salon).listing()) is not None]
     wanted = sorted((min(offer.price.amount_minor for offer in page.offers), page.shop.id) for page in listed)
     _compares_one(app, when, wanted, "")
-    # Who dies before the first note of a day tells nobody of it: the night looks at days that are noted.
     shop = _salons[0].shop
-    is_full = len(_places_taken()) == 2 and search.noted(shop.city, _DAY, shop.id) is not None
+    is_full = len(_places_taken()) == 2
     free = [one for one in wanted if not (is_full and one[1] == shop.id)]
     _compares_one(app, f"{when}, of a day", free, f"&bookable_on={_DAY}")
 

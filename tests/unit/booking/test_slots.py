@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chalicelib.booking import model, service
-from chalicelib.booking.model import RangeTooLong, Slot, bookable_until, can_take, nearest, slots
+from chalicelib.booking.model import Block, RangeTooLong, Slot, bookable_until, can_take, nearest, slots
 from chalicelib.catalog.hours import Hours, every_day
 from chalicelib.catalog.model import Chair, Offer, Option, Override, Shop, ShopPage, Staff
 from chalicelib.kernel.geo import Point
@@ -209,6 +209,46 @@ def test_the_last_moment_to_book_is_that_of_the_last_free_start(case) -> None:
     ]
     wanted = max(free).plus(minutes=-offer.lead_minutes) if free else None
     assert bookable_until(page, DAY, busy) == wanted
+
+
+@settings(max_examples=200, deadline=None)
+@given(shops(), st.data())
+def test_what_meets_no_late_start_moves_no_last_moment(case, data) -> None:
+    """Taken or given back: whatever moves `bookable_until` of a day may move it by `may_move_last_call`, seen from
+    either side, and by `days_met`."""
+    page, offer, _, busy, _ = case
+    begin = local_midnight(DAY, ZONE).plus(minutes=5 * data.draw(st.integers(-30, 330)))
+    end = begin.plus(minutes=data.draw(st.sampled_from((5, 30, 60, 240))))
+    staff_id = data.draw(st.sampled_from([staff.id for staff in page.staff]))
+    block = Block("shp_1", ZONE, staff_id, data.draw(st.sampled_from(["", *offer.chair_ids])), begin, end)
+    without = {day: dict(resources) for day, resources in busy.items()}
+    taken = {day: dict(resources) for day, resources in busy.items()}
+    for claim in model.claims_of([block]):
+        known = busy.get(claim.day, {}).get(claim.resource_id, frozenset())
+        without.setdefault(claim.day, {})[claim.resource_id] = known - claim.quanta
+        taken.setdefault(claim.day, {})[claim.resource_id] = known | claim.quanta
+    if bookable_until(page, DAY, without) != bookable_until(page, DAY, taken):
+        assert model.may_move_last_call(page, DAY, without, [block])
+        assert model.may_move_last_call(page, DAY, taken, [block])
+        assert DAY in model.days_met(page, [block])
+
+
+def test_a_booking_of_the_morning_leaves_the_evening_alone() -> None:
+    """Nor does one of the evening beside the last start, or with somebody who does not serve."""
+    offer = offer_of(chair_ids=("chr_1",))
+    page = page_of(offer, (person(1),), every_day((600, 1200)), "Asia/Shanghai")
+
+    def may_move(minute: int, who: str = "stf_1", chair: str = "", busy=None) -> bool:
+        start = at_local(DAY, minute, "Asia/Shanghai")
+        block = Block("shp_1", "Asia/Shanghai", who, chair, start, start.plus(minutes=60))
+        return model.may_move_last_call(page, DAY, busy or {}, [block])
+
+    assert not may_move(600)
+    assert not may_move(1080)
+    assert may_move(1085)
+    assert not may_move(1140, "stf_2")
+    assert may_move(1140, "stf_2", "chr_1")
+    assert may_move(600, busy={DAY: {"stf_1": frozenset(range(132, 240))}})
 
 
 def test_a_slow_hand_without_a_chair_for_so_long_is_not_offered() -> None:
