@@ -15,7 +15,9 @@ import signal
 import statistics
 import subprocess
 import time
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import product
@@ -301,6 +303,28 @@ def _connect(place: Path, set_up: str) -> Connection:
     return connection
 
 
+def _statements(text: str) -> list[str]:
+    return [" ".join(each.split()) for each in text.split(";") if each.strip()]
+
+
+def _index(connections: list[Connection]) -> None:
+    """On all connections side by side: a server makes an index of this sort with one process."""
+    steps = deque(_statements(tables.INDEXES))
+    count = len(steps)
+
+    def work(connection: Connection) -> None:
+        with suppress(IndexError):
+            while True:
+                step = steps.popleft()
+                bar(count - len(steps) - 1, step)
+                connection.execute(step.encode())
+
+    with progress("PostGIS: indexes", count) as bar, ThreadPoolExecutor(len(connections)) as pool:
+        for done in [pool.submit(work, connection) for connection in connections]:
+            done.result()
+        bar(count)
+
+
 def _load(server: Postgis, city: City, brute: Brute) -> None:
     begun = time.perf_counter()
     connection = next(iter(server.connections.values()))
@@ -314,12 +338,14 @@ def _load(server: Postgis, city: City, brute: Brute) -> None:
             if number % 10_000 == 0:
                 bar(number)
         bar(city.count)
-    steps = [*filter(None, map(str.strip, tables.TABLES.split(";")))]
-    with progress("PostGIS: tables and indexes", len(steps)) as bar:
+    steps = _statements(tables.TABLES)
+    with progress("PostGIS: tables", len(steps)) as bar:
         for number, step in enumerate(steps):
-            bar(number, " ".join(step.split())[:60])
+            bar(number, step[:60])
             connection.execute(step.encode())
         bar(len(steps))
+    _index([*server.connections.values()])
+    connection.execute("VACUUM (ANALYZE, FREEZE)")
 
     def number_of(sql: str) -> int:
         row = connection.execute(sql.encode()).fetchone()
