@@ -7,7 +7,6 @@ in the run.
 
 from __future__ import annotations
 
-import json
 import os
 import pwd
 import shutil
@@ -193,11 +192,8 @@ class Postgis:
 
 
 def hits_of(found: Any, *, facets: bool) -> list[Shown]:
-    """The page of an answer in whole hits."""
-    if facets:
-        page = json.loads(found.get_value(0, 0) or b"[]")
-        return [Shown(**hit) for hit in page]
-    return [_hit(found, place) for place in range(found.ntuples)]
+    """The page of an answer in whole hits; with facets a row of counts stands before them."""
+    return [_hit(found, place) for place in range(int(facets), found.ntuples)]
 
 
 def _hit(found: Any, place: int) -> Shown:
@@ -223,11 +219,11 @@ def ids_of(found: Any, *, facets: bool) -> list[str]:
 def facets_of(found: Any) -> tuple[dict[str, dict[Any, int]], int]:
     """The counts of an answer, without zeros, and the total."""
     category: dict[Any, int] = {}
-    for mask, number in zip(*[iter(_array(found.get_value(0, 1)))] * 2, strict=True):
+    for mask, number in zip(*[iter(_array(found.get_value(0, found.nfields - 2)))] * 2, strict=True):
         for bit, trade in enumerate(TRADES):
             if int(mask) >> bit & 1:
                 category[trade.code] = category.get(trade.code, 0) + int(number)
-    total, *rest = (int(each) for each in _array(found.get_value(0, 2)))
+    total, *rest = (int(each) for each in _array(found.get_value(0, found.nfields - 1)))
     names: list[tuple[str, Any]] = [("kind", kind) for kind in KINDS]
     names += [("price", low) for low in (0, 5_000, 10_000, 20_000, 50_000)]
     names += [("rating", low) for low in (400, 450, 480)] + [("open_now", True), ("open_now", False)]

@@ -12,7 +12,7 @@ import numpy as np
 
 from bench._search.city import KINDS
 from bench._search.questions import Question
-from bench._search.shown import COLUMNS
+from bench._search.shown import COLUMNS, Shown
 from bench._search.tables import projected
 from bench._search.vocabulary import TRADES
 from chalicelib.kernel.geo import Point
@@ -108,8 +108,8 @@ Statement = tuple[str, list[bytes]]
 
 
 def statement(way: Way, question: Question, open_bits: bytes) -> Statement:
-    """SQL with its values. Rows are what a hit shows (`shown.Shown`), or (id); with facets one row of (the page as
-    JSON, or an array of ids; categories; other counts)."""
+    """SQL with its values. Rows are what a hit shows (`shown.Shown`), or (id). With facets there are two more columns,
+    categories and other counts, of which a row before the hits has the values; ids are an array in that row."""
     query, values = question.query, _Values()
     assert query.origin is not None  # noqa: S101
     measured = way.whole or query.sort in ("distance", "recommended")
@@ -269,19 +269,20 @@ def _with_facets(
     counts += [f"count(*) FILTER (WHERE rating >= {low} AND {but('rating')})" for low in (400, 450, 480)]
     counts += [f"count(*) FILTER (WHERE {state} AND {but('open_now')})" for state in ("is_open", "NOT is_open")]
     page = f"SELECT n, id, key FROM near WHERE {but('')} ORDER BY key{turn}, id {limits}"
-    if shows:
-        page = f"(SELECT json_agg(hit) FROM ({_rows_of(page, turn, shows)}) hit)"
-    else:
-        page = f"ARRAY(SELECT id FROM ({page}) page)"
-    return f"""
+    near = f"""
         WITH near AS MATERIALIZED (
             SELECT n, id, mask, kinds, price, rating, key, is_open{"".join(f", f_{name}" for name in given)} FROM (
                 SELECT s.n, s.id, s.mask, s.kinds, s.price, s.rating, {key} AS key, {is_open} AS is_open{flags}
                 FROM {way.table} s WHERE {" AND ".join(hard)} OFFSET 0
             ) reached WHERE {one}
         )
-        SELECT
-            {page},
-            ARRAY(SELECT ARRAY[mask, count(*)] FROM near WHERE {but("category")} GROUP BY mask),
-            (SELECT ARRAY[{", ".join(counts)}] FROM near)
     """
+    counted = f"""
+        ARRAY(SELECT ARRAY[mask, count(*)] FROM near WHERE {but("category")} GROUP BY mask),
+        (SELECT ARRAY[{", ".join(counts)}] FROM near)
+    """
+    if not shows:
+        return f"{near} SELECT ARRAY(SELECT id FROM ({page}) page), {counted}"
+    nothing = ", ".join(["NULL"] * len(Shown._fields))
+    rows = _rows_of(page, turn, shows)
+    return f"{near} SELECT {nothing}, {counted} UNION ALL (SELECT *, NULL, NULL FROM ({rows}) hit)"
