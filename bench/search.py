@@ -82,7 +82,7 @@ def _measured(asked: argparse.Namespace, folder: Path, children: Any) -> dict[st
     with ExitStack() as stack:
         if not asked.alone:
             others = _peers(stack, folder, children, city, brute, peers)
-            _tune(others, city, asked)
+        _tune(others, peers, city, asked)
         warm = [
             one
             for facets in (False, True)
@@ -150,19 +150,21 @@ def _peers(
     return others
 
 
-def _tune(others: Mapping[str, Any], city: Any, asked: argparse.Namespace) -> None:
-    """With questions of its own."""
-    from bench._search import questions, statements
+def _tune(others: Mapping[str, Any], peers: dict[str, Any], city: Any, asked: argparse.Namespace) -> None:
+    """With questions of its own, which everybody then answers once."""
+    from bench._search import contest, questions, statements
 
-    server = others.get("postgis")
-    if server is None:
-        return
     some = [
         one
         for facets in (False, True)
         for one in questions.timed(city, min(asked.queries, 8), asked.seed + 2, facets=facets)
     ]
-    server.tune(some)
+    server = others.get("postgis")
+    if server is not None:
+        server.tune(some)
+    contest.warm_up(peers, some)
+    if server is None:
+        return
     shown: set[tuple[str, bool]] = set()
     for one in some:
         key = (one.kind, one.query.facets)

@@ -188,6 +188,17 @@ def _key(question: Question) -> Key:
     return question.kind, question.query.facets
 
 
+def warm_up(peers: dict[str, Peer], questions: Sequence[Question]) -> None:
+    """Everybody answers these once, none of which is timed, so that nobody is asked for the first time in the run."""
+    with progress("warming up", len(questions)) as bar:
+        for number, question in enumerate(questions):
+            bar(number, question.kind)
+            for peer in peers.values():
+                if peer.can(question):
+                    peer.ask(peer.ready(question))
+        bar(len(questions), "warm")
+
+
 def contest(peers: dict[str, Peer], planned: Sequence[Sequence[Block]]) -> Times:
     """Ask every block of everybody; who begins changes with each round and each kind."""
     times = Times()
