@@ -82,13 +82,13 @@ def _measured(asked: argparse.Namespace, folder: Path, children: Any) -> dict[st
     with ExitStack() as stack:
         if not asked.alone:
             others = _peers(stack, folder, children, city, brute, peers)
-            _tune(others, city, asked)
+        _tune(others, peers, city, asked)
         warm = [
-            *questions.timed(city, 1, asked.seed + 1, facets=False),
-            *questions.timed(city, 1, asked.seed + 1, facets=True),
+            one
+            for facets in (False, True)
+            for one in questions.timed(city, contest.WARM * contest.ROUNDS, asked.seed + 1, facets=facets)
         ]
-        contest.contest(peers, warm, brute, "warming up")
-        times = contest.contest(peers, [*plain, *counted], brute, "asking everybody")
+        times = contest.contest(peers, contest.rounds([*plain, *counted], warm, brute))
     kinds = contest.tell(times)
     share = contest.exact_share(engine, questions.random_questions(city, asked.exact, asked.seed), brute)
     own = times.all(contest.OURS, facets=False, like=contest.OURS)
@@ -99,12 +99,15 @@ def _measured(asked: argparse.Namespace, folder: Path, children: Any) -> dict[st
         "shops": city.count,
         "p50_ratio_postgis": times.ratio(contest.POSTGIS, facets=False),
         "p50_ratio_postgis_facets": times.ratio(contest.POSTGIS, facets=True),
+        "p50_ratio_postgis_knn_whole": times.ratio(contest.NEAREST_WHOLE, facets=False),
         "p50_ratio_postgis_knn": times.ratio(contest.NEAREST, facets=False),
         "p50_ratio_postgis_best": times.ratio(contest.BEST, facets=False),
         "p50_ratio_postgis_best_facets": times.ratio(contest.BEST, facets=True),
         "p50_ratio_redis": times.ratio(contest.REDIS, facets=False),
         "exact_share": min(share, times.share_right(contest.OURS) or 0.0),
         "exact_share_postgis": times.share_right(contest.POSTGIS),
+        "exact_share_postgis_knn_whole": times.share_right(contest.NEAREST_WHOLE),
+        "exact_share_postgis_knn": times.share_right(contest.NEAREST),
         "exact_share_postgis_best": times.share_right(contest.BEST),
         "exact_share_redis": times.share_right(contest.REDIS),
         "read_units_per_search": getattr(counted_units, "per_search", None),
@@ -134,38 +137,42 @@ def _peers(
         say(f"search: {lacking}: its figures are null")
     else:
         others["postgis"] = server = stack.enter_context(postgis.postgis(folder, children, city, brute))
-        peers[contest.POSTGIS] = contest.PostgisPeer(server, statements.CIRCLE)
-        peers[contest.NEAREST] = contest.PostgisPeer(server, statements.MANUAL)
-        peers[contest.BEST] = contest.PostgisPeer(server, statements.HANDMADE)
+        peers[contest.POSTGIS] = contest.PostgisPeer(server, statements.CIRCLE, whole=True)
+        peers[contest.NEAREST] = contest.PostgisPeer(server, statements.MANUAL, whole=False)
     if lacking := geosearch.missing():
         say(f"search: {lacking}: its figures are null")
     else:
         others["redis"] = found = stack.enter_context(geosearch.geosearch(folder, children, city, brute))
         peers[contest.REDIS] = contest.RedisPeer(found)
+    if "postgis" in others:  # so that no two peers of the same tables come one after the other
+        peers[contest.NEAREST_WHOLE] = contest.PostgisPeer(others["postgis"], statements.WHOLE_MANUAL, whole=True)
+        peers[contest.BEST] = contest.PostgisPeer(others["postgis"], statements.HANDMADE, whole=False)
     return others
 
 
-def _tune(others: Mapping[str, Any], city: Any, asked: argparse.Namespace) -> None:
-    """With questions of its own."""
-    from bench._search import questions, statements
+def _tune(others: Mapping[str, Any], peers: dict[str, Any], city: Any, asked: argparse.Namespace) -> None:
+    """With questions of its own, which everybody then answers once."""
+    from bench._search import contest, questions, statements
 
-    server = others.get("postgis")
-    if server is None:
-        return
     some = [
         one
         for facets in (False, True)
         for one in questions.timed(city, min(asked.queries, 8), asked.seed + 2, facets=facets)
     ]
-    server.tune(some)
+    server = others.get("postgis")
+    if server is not None:
+        server.tune(some)
+    contest.warm_up(peers, some)
+    if server is None:
+        return
     shown: set[tuple[str, bool]] = set()
     for one in some:
         key = (one.kind, one.query.facets)
         if key in shown or not server.can(one):
             continue
         shown.add(key)
-        told = {tuning: server.chosen[*key, tuning] for tuning in statements.TUNINGS}
-        ways = "; ".join(f"{name}: {way.name}, {mode.split('_')[1]} plan" for name, (way, mode) in told.items())
+        told = {level: server.chosen[*key, level] for level in statements.LEVELS}
+        ways = "; ".join(f"{name}: {way.name}, {mode}" for name, (way, mode) in told.items())
         say(f"  PostGIS, {one.kind}{' + facets' if one.query.facets else ''}: {ways}")
         if asked.plans or key in (("near_3km", False), ("filtered_recommended_3km", False), ("recommended_3km", True)):
             for line in server.plan(one, statements.CIRCLE):

@@ -16,6 +16,7 @@ import numpy as np
 
 from bench._search.city import KINDS, NOW, ZONE, Array, City, name_of, offers_of
 from bench._search.questions import Question
+from bench._search.shown import Shown, shown
 from bench._search.spelling import Speller
 from bench._search.vocabulary import TRADES
 from chalicelib.catalog.hours import is_open
@@ -81,6 +82,11 @@ class Brute:
             int(passing.sum()) if query.total else None,
             self._relax(query) if not ids[0] else set(),
         )
+
+    def shown(self, query: SearchQuery, shop_id: str) -> Shown:
+        """What a hit of the shop shows."""
+        index = self._place[shop_id]
+        return shown(self._city.row(index), self.metres(query, index), bool(self.open[index]))
 
     def count(self, query: SearchQuery) -> int:
         near, _ = self._within(query)

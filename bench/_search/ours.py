@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -13,11 +13,12 @@ from typing import Any
 from bench._search.brute import Expected
 from bench._search.city import NOW, SERVED, City
 from bench._search.questions import Question
+from bench._search.shown import Shown
 from bench.harness import progress, say
 from chalicelib.search import building
 from chalicelib.search.base import open_base
 from chalicelib.search.engine import Engine
-from chalicelib.search.model import Facets, Note, SearchPage, SearchQuery
+from chalicelib.search.model import Facets, Hit, Note, SearchPage, SearchQuery
 
 _LOADS = 5
 
@@ -32,8 +33,8 @@ class Ours:
     load_ms: float
 
     def ready(self, question: Question) -> SearchQuery:
-        """The query of the page that is asked for: those before are turned here."""
-        query = question.query
+        """The query of the page that is asked for, a new one: those before are turned here."""
+        query = replace(question.query)
         for _ in range(question.page - 1):
             key = self.engine.find(replace(query, facets=False, total=False), NOW).next_key
             if key is None:
@@ -41,9 +42,10 @@ class Ours:
             query = replace(query, after=key)
         return query
 
-    def ask(self, query: SearchQuery) -> SearchPage:
+    def ask(self, query: SearchQuery) -> tuple[SearchPage, list[tuple[Any, ...]]]:
+        """The page, and all that its hits show: a card may be read only when it is looked at, so all are."""
         found: SearchPage = self.engine.find(query, NOW)
-        return found
+        return found, [_looked_at(hit) for hit in found.hits]
 
     def answer(self, question: Question) -> Expected:
         """Page by page, as people turn them."""
@@ -58,6 +60,35 @@ class Ours:
             query = replace(query, after=page.next_key)
         relax = {(each.filter, each.count, each.radius_m) for each in first.relax}
         return Expected(pages, counts_of(first.facets), first.total, relax)
+
+
+def _looked_at(hit: Hit) -> tuple[Any, ...]:
+    card = hit.card
+    price, position = card.price_from, card.position
+    return (
+        card.id,
+        card.name,
+        card.address,
+        card.category,
+        card.rating_centi,
+        card.rating_count,
+        price.amount_minor,
+        price.currency,
+        card.sales,
+        position.lat,
+        position.lng,
+        card.cover_url,
+        hit.distance_m,
+        hit.open_now,
+    )
+
+
+def hits_of(seen: Sequence[tuple[Any, ...]]) -> list[Shown]:
+    """Of what was looked at."""
+    found = []
+    for shop_id, name, address, *rest in seen:
+        found.append(Shown(shop_id, name["zh-CN"], name["en"], address["zh-CN"], address["en"], *rest))
+    return found
 
 
 def counts_of(facets: Facets | None) -> dict[str, dict[Any, int]] | None:

@@ -1,8 +1,8 @@
 """PostgreSQL with PostGIS, tuned: a server of the benchmark's own in a temporary folder, asked over a unix socket.
 
-Statements are prepared and sent by libpq itself; what comes back are ids alone, while our engine makes whole hits. For
-each kind of question every way of `statements.WAYS` is tried, each planned once for all and each time anew; the
-quickest answers in the run.
+Statements are prepared and sent by libpq itself; its result is what is waited for, nothing is made of it in the time.
+For each kind of question every way of `statements.WAYS` is tried with every manner of planning; the quickest answers
+in the run.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import signal
 import statistics
 import subprocess
 import time
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import product
@@ -23,10 +25,12 @@ from typing import Any
 
 import numpy as np
 
+from bench._search import tables
 from bench._search.brute import Brute
-from bench._search.city import KINDS, City, name_of, offers_of
+from bench._search.city import KINDS, City
 from bench._search.questions import UNSPEAKABLE, Question
-from bench._search.statements import TABLES, TUNINGS, Way, projected, statement, ways_for
+from bench._search.shown import Shown
+from bench._search.statements import LEVELS, Way, statement, ways_for
 from bench._search.vocabulary import TRADES
 from bench.harness import progress, say
 from infra.local.processes import Child, Children, wait_ready
@@ -35,16 +39,21 @@ Connection = Any
 """psycopg's, which is imported only where there is a server."""
 
 PORT = 5432  # of the socket's name only: nothing listens on the network
-_TRIES = 12
+_FIRST_TRIES = 2
+_CLOSE = 1.5  # times the quickest: who is within it at first is tried again
+_BUFFERS_PER_SHOP = 4_096  # bytes; all tables and indexes together take less
+_LEAST_BUFFERS = 256 << 20
+_PAGE = 8_192
 _SETTINGS = {
     "listen_addresses": "",
     "max_connections": "8",
-    "shared_buffers": "1536MB",
+    "huge_pages": "try",
     "work_mem": "256MB",
-    "maintenance_work_mem": "512MB",
+    "maintenance_work_mem": "1GB",
     "effective_cache_size": "8GB",
     "random_page_cost": "1.0",
     "effective_io_concurrency": "0",
+    "synchronize_seqscans": "off",
     "jit": "off",
     "fsync": "off",
     "synchronous_commit": "off",
@@ -56,8 +65,17 @@ _SETTINGS = {
     "autovacuum": "off",
     "logging_collector": "off",
 }
+_ANEW = "SET plan_cache_mode = force_custom_plan"
+_EAGER = "SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0"
+MODES = {
+    "generic plan": "SET plan_cache_mode = force_generic_plan",
+    "custom plan": _ANEW,
+    "parallel plan": f"{_ANEW}; {_EAGER}",
+}
+"""Each is a connection: planned once for all, each time anew, and anew with workers for nothing. Workers are allowed in
+all of them, two a statement as PostgreSQL would have it."""
+
 Ready = tuple[str, bytes, list[bytes]]
-_MODES = ("force_generic_plan", "force_custom_plan")
 
 
 def missing() -> str:
@@ -93,7 +111,7 @@ def _owner() -> pwd.struct_passwd | None:
 @dataclass
 class Postgis:
     """A server that knows the city. `chosen` says by which way and plan each kind of question is answered, with or
-    without facets, for each of TUNINGS."""
+    without facets, for each of `statements.LEVELS`."""
 
     connections: dict[str, Connection]
     open_bits: bytes
@@ -105,9 +123,9 @@ class Postgis:
     def can(self, question: Question) -> bool:
         return question.kind not in UNSPEAKABLE
 
-    def ready(self, question: Question, tuning: str) -> Ready:
+    def ready(self, question: Question, level: str) -> Ready:
         """Everything that a client has at hand before it asks: the connection, the statement's name, its values."""
-        way, mode = self.chosen[question.kind, question.query.facets, tuning]
+        way, mode = self.chosen[question.kind, question.query.facets, level]
         return self._prepared(way, mode, question)
 
     def ask(self, ready: Ready) -> Any:
@@ -119,22 +137,32 @@ class Postgis:
         return found
 
     def tune(self, questions: list[Question]) -> None:
-        """Choose for each kind the way that answers a few of its questions the quickest."""
+        """Choose for each kind, on each level, the way that answers a few of its questions the quickest."""
         kinds = sorted({(one.kind, one.query.facets) for one in questions if self.can(one)})
         with progress("PostGIS: choosing statements", len(kinds)) as bar:
             for number, kind in enumerate(kinds):
-                bar(number, kind[0])
-                some = [one for one in questions if (one.kind, one.query.facets) == kind][:_TRIES]
-                tried: dict[tuple[Way, str], float] = {}
-                for each in product(ways_for(some[0].query), _MODES):
-                    tried[each] = self._tried(*each, some, min(tried.values(), default=1.0))
-                for place, tuning in enumerate(TUNINGS, 1):
-                    allowed = [each for each in tried if each[0].tuning in TUNINGS[:place]]
-                    self.chosen[*kind, tuning] = min(allowed, key=tried.__getitem__)
-            bar(len(kinds))
+                some = [one for one in questions if (one.kind, one.query.facets) == kind]
+                every = list(product(ways_for(some[0].query), MODES))
+                bar(number, f"{kind[0]}{' + facets' * kind[1]}, {len(every)} ways")
+                self._choose(kind, some, every)
+            bar(len(kinds), "chosen")
 
-    def _tried(self, way: Way, mode: str, questions: list[Question], best_s: float) -> float:
-        """The median of seconds; of few questions where it cannot be the best any more."""
+    def _choose(self, kind: tuple[str, bool], some: list[Question], every: list[tuple[Way, str]]) -> None:
+        """All of them with two questions; with the others those that were about as quick as the quickest."""
+        taken = {each: self._tried(*each, some[:_FIRST_TRIES]) for each in every}
+        again = set()
+        for level in LEVELS.values():
+            allowed = [each for each in every if each[0].level in level]
+            best = min(sum(taken[each]) for each in allowed)
+            again |= {each for each in allowed if sum(taken[each]) <= _CLOSE * best}
+        for each in again:
+            taken[each] += self._tried(*each, some[_FIRST_TRIES:])
+        for name, level in LEVELS.items():
+            allowed = [each for each in again if each[0].level in level]
+            self.chosen[*kind, name] = min(allowed, key=lambda each: statistics.median(taken[each]))
+
+    def _tried(self, way: Way, mode: str, questions: list[Question]) -> list[float]:
+        """Seconds, each question's the second time."""
         taken = []
         for question in questions:
             ready = self._prepared(way, mode, question)
@@ -142,9 +170,7 @@ class Postgis:
             begun = time.perf_counter()
             self.ask(ready)
             taken.append(time.perf_counter() - begun)
-            if len(taken) >= 3 and min(taken) > 3 * best_s:
-                break
-        return statistics.median(taken)
+        return taken
 
     def _prepared(self, way: Way, mode: str, question: Question) -> Ready:
         sql, values = statement(way, question, self.open_bits)
@@ -156,13 +182,31 @@ class Postgis:
                 raise RuntimeError(made.error_message.decode() + sql)
         return mode, name, values
 
-    def plan(self, question: Question, tuning: str) -> list[str]:
+    def plan(self, question: Question, level: str) -> list[str]:
         """How PostgreSQL answers it, in its own words."""
-        mode, name, values = self.ready(question, tuning)
+        mode, name, values = self.ready(question, level)
         given = ", ".join("'" + value.decode().replace("'", "''") + "'" for value in values)
         told = f"({given})" if given else ""
-        rows = self.connections[mode].execute(f"EXPLAIN (ANALYZE, TIMING OFF) EXECUTE {name.decode()}{told}").fetchall()
-        return [str(row[0])[:160] for row in rows]
+        asked = f"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF) EXECUTE {name.decode()}{told}"
+        return [str(row[0])[:160] for row in self.connections[mode].execute(asked).fetchall()]
+
+
+def hits_of(found: Any, *, facets: bool) -> list[Shown]:
+    """The page of an answer in whole hits; with facets a row of counts stands before them."""
+    return [_hit(found, place) for place in range(int(facets), found.ntuples)]
+
+
+def _hit(found: Any, place: int) -> Shown:
+    told = [found.get_value(place, number) for number in range(len(Shown._fields))]
+    values: dict[str, Any] = {}
+    for name, value in zip(Shown._fields, told, strict=True):
+        text = None if value is None else value.decode()
+        values[name] = text if text is None else _READ.get(name, str)(text)
+    return Shown(**values)
+
+
+_WHOLE = ("rating", "rating_count", "price", "sales", "metres")
+_READ: dict[str, Any] = {**dict.fromkeys(_WHOLE, int), "lat": float, "lng": float, "is_open": "t".__eq__}
 
 
 def ids_of(found: Any, *, facets: bool) -> list[str]:
@@ -175,11 +219,11 @@ def ids_of(found: Any, *, facets: bool) -> list[str]:
 def facets_of(found: Any) -> tuple[dict[str, dict[Any, int]], int]:
     """The counts of an answer, without zeros, and the total."""
     category: dict[Any, int] = {}
-    for mask, number in zip(*[iter(_array(found.get_value(0, 1)))] * 2, strict=True):
+    for mask, number in zip(*[iter(_array(found.get_value(0, found.nfields - 2)))] * 2, strict=True):
         for bit, trade in enumerate(TRADES):
             if int(mask) >> bit & 1:
                 category[trade.code] = category.get(trade.code, 0) + int(number)
-    total, *rest = (int(each) for each in _array(found.get_value(0, 2)))
+    total, *rest = (int(each) for each in _array(found.get_value(0, found.nfields - 1)))
     names: list[tuple[str, Any]] = [("kind", kind) for kind in KINDS]
     names += [("price", low) for low in (0, 5_000, 10_000, 20_000, 50_000)]
     names += [("rating", low) for low in (400, 450, 480)] + [("open_now", True), ("open_now", False)]
@@ -209,16 +253,18 @@ def postgis(folder: Path, children: Children, city: City, brute: Brute) -> Itera
         become = ["setpriv", f"--reuid={owner.pw_uid}", f"--regid={owner.pw_gid}", "--clear-groups"]
     made = [*become, str(home / "initdb"), "-D", str(place / "data"), "-U", "bench", "-A", "trust", "-N"]
     subprocess.run([*made, "--encoding=UTF8", "--locale=C.UTF-8"], check=True, capture_output=True, cwd=place)
-    settings = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
+    buffers = max(_LEAST_BUFFERS, city.count * _BUFFERS_PER_SHOP)
+    chosen = {**_SETTINGS, "shared_buffers": f"{buffers >> 10}kB"}
+    settings = [part for name, value in chosen.items() for part in ("-c", f"{name}={value}")]
     command = [*become, str(home / "postgres"), "-D", str(place / "data"), "-k", str(place), "-p", str(PORT), *settings]
     child = children.start("postgres", command, env=os.environ, cwd=place)
     connections: dict[str, Connection] = {}
     try:
         wait_ready(child, lambda: _answers(place), 60)
         opened = np.packbits(brute.opened, bitorder="little").tobytes()
-        connections |= {mode: _connect(place, mode) for mode in _MODES}
+        connections |= {mode: _connect(place, set_up) for mode, set_up in MODES.items()}
         server = Postgis(connections, opened)
-        _load(server, connections[_MODES[0]], city, brute)
+        _load(server, city, brute)
         yield server
     finally:
         for connection in connections.values():
@@ -245,52 +291,66 @@ def _answers(place: Path) -> bool:
     return True
 
 
-def _connect(place: Path, mode: str) -> Connection:
+def _connect(place: Path, set_up: str) -> Connection:
     import psycopg
 
     connection = psycopg.connect(host=str(place), port=PORT, user="bench", dbname="postgres", autocommit=True)
-    connection.execute(f"SET plan_cache_mode = {mode}")
+    connection.execute(set_up.encode())
     return connection
 
 
-def _load(server: Postgis, connection: Connection, city: City, brute: Brute) -> None:
+def _statements(text: str) -> list[str]:
+    return [" ".join(each.split()) for each in text.split(";") if each.strip()]
+
+
+def _index(connections: list[Connection]) -> None:
+    """On all connections side by side: a server makes an index of this sort with one process."""
+    steps = deque(_statements(tables.INDEXES))
+    count = len(steps)
+
+    def work(connection: Connection) -> None:
+        with suppress(IndexError):
+            while True:
+                step = steps.popleft()
+                bar(count - len(steps) - 1, step)
+                connection.execute(step.encode())
+
+    with progress("PostGIS: indexes", count) as bar, ThreadPoolExecutor(len(connections)) as pool:
+        for done in [pool.submit(work, connection) for connection in connections]:
+            done.result()
+        bar(count)
+
+
+def _load(server: Postgis, city: City, brute: Brute) -> None:
     begun = time.perf_counter()
-    for extension in ("postgis", "btree_gist", "btree_gin", "pg_trgm", "pg_prewarm"):
-        connection.execute(f"CREATE EXTENSION {extension}")
-    connection.execute(
-        'CREATE UNLOGGED TABLE raw (n int4, id text COLLATE "C", x float8, y float8, mask int8, price int4,'
-        " standing int4, sales int4, rating int2, kinds int2, hours int2,"
-        " categories int2[], names text)"
-    )
-    with progress("PostGIS: loading", city.count) as bar:
-        with connection.cursor().copy("COPY raw FROM STDIN") as copy:
-            for number, line in enumerate(_lines(city, brute)):
-                copy.write(line)
-                if number % 10_000 == 0:
-                    bar(number)
-        bar(city.count, "indexes")
-        for step in filter(None, map(str.strip, TABLES.split(";"))):
+    connection = next(iter(server.connections.values()))
+    for extension in tables.EXTENSIONS:
+        connection.execute(f"CREATE EXTENSION {extension}".encode())
+    connection.execute(tables.RAW.encode())
+    copying = connection.cursor().copy("COPY raw FROM STDIN")
+    with progress("PostGIS: loading", city.count) as bar, copying as copy:
+        for number, line in enumerate(tables.lines(city, brute)):
+            copy.write(line)
+            if number % 10_000 == 0:
+                bar(number)
+        bar(city.count)
+    steps = _statements(tables.TABLES)
+    with progress("PostGIS: tables", len(steps)) as bar:
+        for number, step in enumerate(steps):
+            bar(number, step[:60])
             connection.execute(step.encode())
-        connection.execute(
-            "SELECT pg_prewarm(oid) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'i')"
-        )
-        bar(city.count, "ready")
-    size = connection.execute("SELECT pg_total_relation_size('shop') + pg_total_relation_size('listing')").fetchone()
-    server.bytes_per_shop = (int(size[0]) if size else 0) / city.count
+        bar(len(steps))
+    _index([*server.connections.values()])
+    connection.execute("VACUUM (ANALYZE, FREEZE)")
+
+    def number_of(sql: str) -> int:
+        row = connection.execute(sql.encode()).fetchone()
+        return int(row[0]) if row else 0
+
+    pages, held, apart = (number_of(each) for each in (tables.WARM, tables.HELD, tables.APART))
+    server.bytes_per_shop = number_of("SELECT pg_total_relation_size('shop')") / city.count
     server.load_s = time.perf_counter() - begun
-    say(f"PostGIS: loaded, indexed and warm after {server.load_s:.0f} s, {server.bytes_per_shop:.0f} bytes a shop")
-
-
-def _lines(city: City, brute: Brute) -> Iterator[bytes]:
-    """What COPY reads. Only Chinese names: those are what its keywords are compared with."""
-    east, north, _ = projected(city.columns["lat"], city.columns["lng"])
-    numbers = zip(east.tolist(), north.tolist(), brute.standing.tolist(), strict=True)
-    for number, (row, (x, y, standing)) in enumerate(zip(city.rows(), numbers, strict=True)):
-        menu = city.menus[row.menu]
-        names = "\\n".join(each["zh-CN"] for each in (name_of(row), *offers_of(row, len(menu.kinds))))
-        mask = 1 << row.trade | 1 << row.second_trade
-        kinds = int(city.menu_kinds[row.menu])
-        yield (
-            f"{number}\t{row.id}\t{x!r}\t{y!r}\t{mask}\t{row.price}\t{standing}\t{row.sales}\t{row.rating}\t{kinds}"
-            f"\t{row.hours}\t{{{','.join(map(str, sorted({row.trade, row.second_trade})))}}}\t{names}\n"
-        ).encode()
+    say(
+        f"PostGIS: loaded, indexed and warm after {server.load_s:.0f} s, {server.bytes_per_shop:.0f} bytes a shop; "
+        f"{held:,} of {pages:,} pages are in shared_buffers ({pages * _PAGE >> 20:,} MB), {apart:,} bytes in TOAST"
+    )

@@ -1,64 +1,25 @@
 """The statements with which PostGIS is asked: for each kind of question every way we know, of which the quickest is
-chosen by trying.
-
-Shops lie in the plane of a stereographic projection of the sphere about the city's centre: it is conformal, so that
-with the scale at the asker's place a circle of metres is a circle of the plane, to some millimetres in three
-kilometres.
+chosen by trying. The tables stand in `bench._search.tables`.
 """
 
 from __future__ import annotations
 
-import math
 import struct
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 
-from bench._search.city import CENTRE, KINDS, Array
+from bench._search.city import KINDS
 from bench._search.questions import Question
+from bench._search.shown import COLUMNS, Shown
+from bench._search.tables import projected
 from bench._search.vocabulary import TRADES
 from chalicelib.kernel.geo import Point
 from chalicelib.search.model import SearchQuery
 
-_RADIUS_M = 6_371_008.8
 _INDEXED = ("price", "rating", "sales")
 _CODES = [trade.code for trade in TRADES]
-
-TABLES = """
-CREATE TABLE shop AS SELECT x, y, mask, ST_MakePoint(x, y) AS geom, n, price, standing, sales, rating, kinds, hours, id,
-    categories FROM raw ORDER BY ST_MakePoint(x, y);
-CREATE TABLE wide AS SELECT x, y, mask, ST_MakePoint(x, y) AS geom, n, price, standing, sales, rating, kinds, hours, id,
-    categories, names FROM raw ORDER BY ST_MakePoint(x, y);
-CREATE TABLE listing AS SELECT category::int2 AS category, shop.* FROM shop,
-    LATERAL (SELECT c FROM generate_series(0, 62) AS c WHERE mask >> c & 1 = 1) AS each(category)
-    ORDER BY category, geom;
-CREATE INDEX ON shop USING gist (geom);
-CREATE INDEX ON shop USING gist (geom, price, rating);
-CREATE INDEX ON shop USING gin (categories, price, rating);
-CREATE INDEX ON wide USING gist (geom);
-CREATE INDEX ON wide USING gin (names gin_trgm_ops);
-CREATE INDEX ON listing USING gist (category, geom);
-CREATE INDEX ON listing USING gist (category, geom, price, rating);
-CREATE INDEX ON shop (price, id);
-CREATE INDEX ON shop (rating DESC, id);
-CREATE INDEX ON shop (sales DESC, id);
-CREATE INDEX ON listing (category, price, id);
-DROP TABLE raw;
-VACUUM (ANALYZE, FREEZE);
-"""
-"""`ORDER BY` a geometry is along a Hilbert curve: neighbours lie on the same pages. `listing` has a row for each
-category of a shop."""
-
-
-def projected(lat: Array, lng: Array) -> tuple[Array, Array, Array]:
-    """Metres east and north of the centre, and the scale, of degrees."""
-    here, there, turn = math.radians(CENTRE.lat), np.radians(lat), np.radians(lng - CENTRE.lng)
-    sin, cos = math.sin(here), math.cos(here)
-    scale = 2 / (1 + sin * np.sin(there) + cos * np.cos(there) * np.cos(turn))
-    x = scale * _RADIUS_M * np.cos(there) * np.sin(turn)
-    y = scale * _RADIUS_M * (cos * np.sin(there) - sin * np.cos(there) * np.cos(turn))
-    return x, y, scale
 
 
 @dataclass
@@ -72,10 +33,11 @@ class _Values:
         return f"${len(self.sent)}::{kind}"
 
 
-CIRCLE, MANUAL, HANDMADE = "circle", "manual", "handmade"
-TUNINGS = (CIRCLE, MANUAL, HANDMADE)
-"""How far PostGIS is tuned, each with all ways of those before it: one table, its indexes and `ST_DWithin`; what else
-its manual tells, the nearest first by `<->`; tables and statements made by hand for one kind of question."""
+CIRCLE, WHOLE_MANUAL, MANUAL, HANDMADE = "circle", "whole_manual", "manual", "handmade"
+LEVELS = {CIRCLE: {CIRCLE}, WHOLE_MANUAL: {CIRCLE, WHOLE_MANUAL}, MANUAL: {MANUAL}, HANDMADE: {MANUAL, HANDMADE}}
+"""How far PostGIS is tuned, and the levels of the ways that may be taken. Whole hits from the one table: by its
+indexes, `ST_DWithin` and an order; with what else the manual tells, the nearest first by `<->`. Ids alone from slim
+tables: with all of that; with tables and statements made by hand for one kind of question."""
 
 
 @dataclass(frozen=True)
@@ -84,67 +46,117 @@ class Way:
 
     name: str
     table: str
-    circle: str  # `dwithin`, `box`: in the index of the geometry; `plain`: only by arithmetic; `knn`: nearest first
+    circle: str  # `dwithin`, `box`: in the index of the geometry; `checked`, `plain`: by none; `knn`: nearest first
     distance: str  # `knn`: PostGIS's operator; `plain`: arithmetic
-    tuning: str  # of TUNINGS, the first to which it belongs
+    level: str  # the first to which it belongs
+    after: bool = False  # the page is chosen before what its hits show is read
+    bare: bool = False  # categories and names are compared in a manner for which no index is looked at
+
+    @property
+    def whole(self) -> bool:
+        """Whether it answers with all that a hit shows, not in ids alone."""
+        return self.table == "shop"
+
+
+def _variants(name: str, table: str, circle: str, level: str) -> list[Way]:
+    """With and without other indexes than the place's; of whole hits also the page first and what it shows after."""
+    return [
+        Way(name + ", rows after" * after + ", by no other index" * bare, table, circle, "knn", level, after, bare)
+        for after, bare in product((False, True)[: 1 + (table == "shop")], (False, True))
+    ]
 
 
 WAYS = (
-    Way("ST_DWithin", "shop", "dwithin", "knn", CIRCLE),
-    Way("nearest first", "shop", "knn", "knn", MANUAL),
-    Way("ST_DWithin, names in the same row", "wide", "dwithin", "knn", CIRCLE),
-    Way("ST_DWithin, plain distance", "shop", "dwithin", "plain", HANDMADE),
-    Way("box and plain distance", "shop", "box", "plain", HANDMADE),
-    Way("in the order of an index", "shop", "plain", "plain", HANDMADE),
+    *_variants("ST_DWithin", "shop", "dwithin", CIRCLE),
+    *_variants("in the order of an index", "shop", "checked", CIRCLE),
+    *_variants("nearest first", "shop", "knn", WHOLE_MANUAL),
+    *_variants("ST_DWithin", "slim", "dwithin", MANUAL),
+    *_variants("in the order of an index", "slim", "checked", MANUAL),
+    *_variants("nearest first", "slim", "knn", MANUAL),
+    *_variants("ST_DWithin, names in the same row", "named", "dwithin", MANUAL),
+    Way("ST_DWithin, plain distance", "slim", "dwithin", "plain", HANDMADE),
+    Way("box and plain distance", "slim", "box", "plain", HANDMADE),
+    Way("in the order of an index, plain distance", "slim", "plain", "plain", HANDMADE),
     Way("category's listing, nearest first", "listing", "knn", "knn", HANDMADE),
     Way("category's listing, ST_DWithin", "listing", "dwithin", "knn", HANDMADE),
     Way("category's listing, box", "listing", "box", "plain", HANDMADE),
     Way("category's listing in order", "listing", "plain", "plain", HANDMADE),
-    Way("names in the same row, box", "wide", "box", "plain", HANDMADE),
+    Way("names in the same row, box", "named", "box", "plain", HANDMADE),
+    Way("names in the same row, box, by no other index", "named", "box", "plain", HANDMADE, bare=True),
 )
 
 
 def ways_for(query: SearchQuery) -> list[Way]:
-    """Those that can answer it. The order of an index helps only where the order has one."""
-    tables = {"wide"} if query.q else {"shop", "listing"} if query.category and not query.facets else {"shop"}
+    """Those that can answer it, without those that would be the same. The order of an index helps only where the order
+    has one."""
+    tables = {"named"} if query.q else {"slim", "listing"} if query.category and not query.facets else {"slim"}
     circles = {"dwithin", "box"}
     if not query.facets:
-        circles |= {"knn"} if query.sort == "distance" else {"plain"} if query.sort in _INDEXED else set()
-    return [way for way in WAYS if way.table in tables and way.circle in circles]
+        circles |= {"knn"} if query.sort == "distance" else {"plain", "checked"} if query.sort in _INDEXED else set()
+    others = bool(query.q or (query.category and not query.facets))
+    return [
+        way
+        for way in WAYS
+        if way.table in {"shop", *tables}
+        and way.circle in circles
+        and not (way.after and query.facets)
+        and not (way.bare and not others)
+    ]
 
 
 Statement = tuple[str, list[bytes]]
 
 
 def statement(way: Way, question: Question, open_bits: bytes) -> Statement:
-    """SQL with its values. Rows are (id); with facets one row of (ids, categories, other counts)."""
+    """SQL with its values. Rows are what a hit shows (`shown.Shown`), or (id). With facets there are two more columns,
+    categories and other counts, of which a row before the hits has the values; ids are an array in that row."""
     query, values = question.query, _Values()
     assert query.origin is not None  # noqa: S101
-    measured = query.sort in ("distance", "recommended")
+    measured = way.whole or query.sort in ("distance", "recommended")
     circle, distance = _geometry(way, query.origin, query.radius_m, values, measured)
-    hard = [circle, *_keyword(query, values)]
+    hard = [circle, *_keyword(way, query, values)]
     soft = _filters(way, query, values, open_bits)
-    key = _key(query, distance)
+    shows = _shows(query, distance, values, open_bits) if way.whole else ""
+    key, turn = _key(query, distance)
     page = f"LIMIT {query.limit} OFFSET {(question.page - 1) * query.limit}"
-    if not query.facets:
-        passing = " AND ".join([*hard, *(each for each in soft.values() if each != "true")])
-        if way.circle == "knn":
-            return _nearest(way, passing, distance, question, values), values.sent
-        return f"SELECT s.id FROM {way.table} s WHERE {passing} ORDER BY {key}, s.id {page}", values.sent
-    return _with_facets(way, hard, soft, key, page, values, open_bits), values.sent
+    if query.facets:
+        return _with_facets(way, hard, soft, (key, turn, page), shows, values, open_bits), values.sent
+    passing = " AND ".join([*hard, *(each for each in soft.values() if each != "true")])
+    if way.circle == "knn":
+        return _nearest(way, passing, distance, question, shows, values), values.sent
+    if way.after:
+        first = f"SELECT s.n, s.id, {key} AS key FROM shop s WHERE {passing} ORDER BY {key}{turn}, s.id {page}"
+        return _rows_of(first, turn, shows), values.sent
+    asked = shows or "s.id"
+    return f"SELECT {asked} FROM {way.table} s WHERE {passing} ORDER BY {key}{turn}, s.id {page}", values.sent
 
 
-def _nearest(way: Way, passing: str, distance: str, question: Question, values: _Values) -> str:
+def _shows(query: SearchQuery, distance: str, values: _Values, open_bits: bytes) -> str:
+    columns = ", ".join(f"s.{name}" for name in COLUMNS)
+    scale = values.add(repr(_reach(query) / query.radius_m), "float8")
+    return f"{columns}, (({distance}) / {scale})::int4 AS metres, {_is_open(values, open_bits)} AS is_open"
+
+
+def _rows_of(page: str, turn: str, shows: str) -> str:
+    """What the hits of a page of (n, id, key) show."""
+    return f"SELECT {shows} FROM ({page}) page JOIN shop s ON s.n = page.n ORDER BY page.key{turn}, page.id"
+
+
+def _nearest(way: Way, passing: str, distance: str, question: Question, shows: str, values: _Values) -> str:
     """The index of the geometry gives the nearest first. With ties, because of a mall's shops the first by id count;
     and within the box of the circle, so that a rare category is not looked for in the whole city."""
     wanted = question.page * question.query.limit
     reach = values.add(repr(_reach(question.query)), "float8")
-    return f"""
-        SELECT id FROM (
-            SELECT s.id, {distance} AS d FROM {way.table} s WHERE {passing}
-            ORDER BY {distance} FETCH FIRST {wanted} ROWS WITH TIES
-        ) nearest WHERE d <= {reach} ORDER BY d, id LIMIT {question.query.limit} OFFSET {wanted - question.query.limit}
+    columns = "s.*" if way.whole and not way.after else "s.n, s.id"
+    near = f"""
+        SELECT {columns}, {distance} AS key FROM {way.table} s WHERE {passing}
+        ORDER BY {distance} FETCH FIRST {wanted} ROWS WITH TIES
     """
+    page = f"LIMIT {question.query.limit} OFFSET {wanted - question.query.limit}"
+    if way.after:
+        first = f"SELECT n, id, key FROM ({near}) near WHERE key <= {reach} ORDER BY key, id {page}"
+        return _rows_of(first, "", shows)
+    return f"SELECT {shows or 's.id'} FROM ({near}) s WHERE s.key <= {reach} ORDER BY s.key, s.id {page}"
 
 
 def _reach(query: SearchQuery) -> float:
@@ -157,7 +169,7 @@ def _geometry(way: Way, origin: Point, radius_m: int, values: _Values, measured:
     x, y, scale = (float(each) for each in projected(np.array(origin.lat), np.array(origin.lng)))
     reach = radius_m * scale
     point = ""
-    if way.circle == "dwithin" or (measured and way.distance == "knn"):
+    if way.circle in ("dwithin", "checked") or (measured and way.distance == "knn"):
         point = values.add(struct.pack("<BIdd", 1, 1, x, y).hex(), "geometry")
     plain = ""
     if way.circle in ("box", "plain") or (measured and way.distance == "plain"):
@@ -167,6 +179,8 @@ def _geometry(way: Way, origin: Point, radius_m: int, values: _Values, measured:
         circle = f"s.geom && {values.add(_box(x, y, reach), 'geometry')}"
     elif way.circle == "dwithin":
         circle = f"ST_DWithin(s.geom, {point}, {values.add(repr(reach), 'float8')})"
+    elif way.circle == "checked":
+        circle = f"ST_Distance(s.geom, {point}) <= {values.add(repr(reach), 'float8')}"
     else:
         circle = f"{plain} <= {values.add(repr(reach * reach), 'float8')}"
         if way.circle == "box":
@@ -182,8 +196,12 @@ def _box(x: float, y: float, reach: float) -> str:
     return (struct.pack("<BIII", 1, 3, 1, 5) + ring).hex()
 
 
-def _keyword(query: SearchQuery, values: _Values) -> list[str]:
-    return [f"s.names LIKE {values.add(f'%{query.q}%', 'text')}"] if query.q else []
+def _keyword(way: Way, query: SearchQuery, values: _Values) -> list[str]:
+    if not query.q:
+        return []
+    if way.bare:
+        return [f"strpos(s.names, {values.add(query.q, 'text')}) > 0"]
+    return [f"s.names LIKE {values.add(f'%{query.q}%', 'text')}"]
 
 
 def _filters(way: Way, query: SearchQuery, values: _Values, open_bits: bytes) -> dict[str, str]:
@@ -192,10 +210,10 @@ def _filters(way: Way, query: SearchQuery, values: _Values, open_bits: bytes) ->
         code = _CODES.index(query.category)
         if way.table == "listing":
             found["category"] = f"s.category = {values.add(code, 'int2')}"
-        elif way.tuning != HANDMADE:
-            found["category"] = f"s.categories @> ARRAY[{values.add(code, 'int2')}]"
-        else:
+        elif way.bare or query.facets or way.level == HANDMADE:
             found["category"] = f"s.mask & {values.add(1 << code, 'int8')} <> 0"
+        else:
+            found["category"] = f"s.categories @> ARRAY[{values.add(code, 'int2')}]"
     if query.price_min_minor is not None and query.price_max_minor is not None:
         low, high = values.add(query.price_min_minor, "int4"), values.add(query.price_max_minor, "int4")
         found["price"] = f"s.price BETWEEN {low} AND {high}"
@@ -212,22 +230,29 @@ def _is_open(values: _Values, open_bits: bytes) -> str:
     return f"get_bit({bits}, s.hours) = 1"
 
 
-def _key(query: SearchQuery, distance: str) -> str:
-    keys: dict[str, str] = {
-        "price": "s.price",
-        "rating": "s.rating DESC",
-        "sales": "s.sales DESC",
-        "distance": distance,
+def _key(query: SearchQuery, distance: str) -> tuple[str, str]:
+    """What is ordered by, and ` DESC` where the most come first."""
+    keys = {
+        "price": ("s.price", ""),
+        "rating": ("s.rating", " DESC"),
+        "sales": ("s.sales", " DESC"),
+        "distance": (distance, ""),
     }
-    return keys.get(query.sort, f"45 * floor(1000000 / (1000 + ({distance}))) + s.standing DESC")
+    return keys.get(query.sort, (f"45 * floor(1000000 / (1000 + ({distance}))) + s.standing", " DESC"))
 
 
 def _with_facets(
-    way: Way, hard: list[str], soft: dict[str, str], key: str, page: str, values: _Values, open_bits: bytes
+    way: Way,
+    hard: list[str],
+    soft: dict[str, str],
+    order: tuple[str, str, str],
+    shows: str,
+    values: _Values,
+    open_bits: bytes,
 ) -> str:
     """One pass over the circle; the page and all counts from what it has kept."""
     given = {name: condition for name, condition in soft.items() if condition != "true"}
-    direction = " DESC" if key.endswith(" DESC") else ""
+    key, turn, limits = order
     is_open = given.get("open_now") or _is_open(values, open_bits)
     flags = "".join(f", {condition} AS f_{name}" for name, condition in given.items())
     one = f"({' + '.join(f'(NOT f_{name})::int' for name in given)}) <= 1" if given else "true"
@@ -243,16 +268,21 @@ def _with_facets(
     ]
     counts += [f"count(*) FILTER (WHERE rating >= {low} AND {but('rating')})" for low in (400, 450, 480)]
     counts += [f"count(*) FILTER (WHERE {state} AND {but('open_now')})" for state in ("is_open", "NOT is_open")]
-    return f"""
+    page = f"SELECT n, id, key FROM near WHERE {but('')} ORDER BY key{turn}, id {limits}"
+    near = f"""
         WITH near AS MATERIALIZED (
-            SELECT id, mask, kinds, price, rating, key, is_open{"".join(f", f_{name}" for name in given)} FROM (
-                SELECT s.id, s.mask, s.kinds, s.price, s.rating, {key.removesuffix(" DESC")} AS key,
-                    {is_open} AS is_open{flags}
+            SELECT n, id, mask, kinds, price, rating, key, is_open{"".join(f", f_{name}" for name in given)} FROM (
+                SELECT s.n, s.id, s.mask, s.kinds, s.price, s.rating, {key} AS key, {is_open} AS is_open{flags}
                 FROM {way.table} s WHERE {" AND ".join(hard)} OFFSET 0
             ) reached WHERE {one}
         )
-        SELECT
-            ARRAY(SELECT id FROM near WHERE {but("")} ORDER BY key{direction}, id {page}),
-            ARRAY(SELECT ARRAY[mask, count(*)] FROM near WHERE {but("category")} GROUP BY mask),
-            (SELECT ARRAY[{", ".join(counts)}] FROM near)
     """
+    counted = f"""
+        ARRAY(SELECT ARRAY[mask, count(*)] FROM near WHERE {but("category")} GROUP BY mask),
+        (SELECT ARRAY[{", ".join(counts)}] FROM near)
+    """
+    if not shows:
+        return f"{near} SELECT ARRAY(SELECT id FROM ({page}) page), {counted}"
+    nothing = ", ".join(["NULL"] * len(Shown._fields))
+    rows = _rows_of(page, turn, shows)
+    return f"{near} SELECT {nothing}, {counted} UNION ALL (SELECT *, NULL, NULL FROM ({rows}) hit)"

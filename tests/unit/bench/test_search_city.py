@@ -13,7 +13,7 @@ from bench._search.city import NOW, City
 from bench._search.ours import counts_of
 from bench._search.questions import Question, notes, random_questions, timed
 from bench._search.spelling import Speller, one_edit
-from bench._search.statements import ways_for
+from bench._search.statements import LEVELS, ways_for
 from chalicelib.search import model, words
 from chalicelib.search.model import Entry
 from chalicelib.search.readings import Readings
@@ -92,5 +92,6 @@ def test_every_kind_is_asked_as_often_and_every_kind_can_be_asked_of_postgis(cit
     assert all(sum(question.kind == kind for question in asked) == 3 for kind in kinds)
     for question in asked:
         ways = ways_for(question.query)
-        assert any(way.tuning == "circle" for way in ways)
-        assert any(way.tuning == "handmade" for way in ways)
+        for level, included in LEVELS.items():
+            assert any(way.level == level for way in ways) or level == "whole_manual"
+            assert len({way.whole for way in ways if way.level in included}) == 1
