@@ -18,6 +18,7 @@ from bench.harness import progress, say
 from chalicelib.search import building
 from chalicelib.search.base import open_base
 from chalicelib.search.engine import Engine
+from chalicelib.search.grid import MICRO
 from chalicelib.search.model import Facets, Hit, Note, SearchPage, SearchQuery
 
 _LOADS = 5
@@ -64,7 +65,6 @@ class Ours:
 
 def _looked_at(hit: Hit) -> tuple[Any, ...]:
     card = hit.card
-    price, position = card.price_from, card.position
     return (
         card.id,
         card.name,
@@ -72,11 +72,11 @@ def _looked_at(hit: Hit) -> tuple[Any, ...]:
         card.category,
         card.rating_centi,
         card.rating_count,
-        price.amount_minor,
-        price.currency,
+        card.price_minor,
+        card.currency,
         card.sales,
-        position.lat,
-        position.lng,
+        card.lat / MICRO,
+        card.lng / MICRO,
         card.cover_url,
         hit.distance_m,
         hit.open_now,
