@@ -35,9 +35,10 @@ class _Values:
 
 CIRCLE, WHOLE_MANUAL, MANUAL, HANDMADE = "circle", "whole_manual", "manual", "handmade"
 LEVELS = {CIRCLE: {CIRCLE}, WHOLE_MANUAL: {CIRCLE, WHOLE_MANUAL}, MANUAL: {MANUAL}, HANDMADE: {MANUAL, HANDMADE}}
-"""How far PostGIS is tuned, and the levels of the ways that may be taken. Whole hits from the one table: by its
-indexes, `ST_DWithin` and an order; with what else the manual tells, the nearest first by `<->`. Ids alone from slim
-tables: with all of that; with tables and statements made by hand for one kind of question."""
+"""How far PostGIS is tuned, and the levels of the ways that may be taken. Whole hits from the one table: the circle by
+`ST_DWithin` and the indexes of place and columns, then sorted; with what else the manual tells, the nearest first by
+`<->` and the order of a B-tree. Ids alone from slim tables: with all of that; with tables and statements made by hand
+for one kind of question."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def _variants(name: str, table: str, circle: str, level: str) -> list[Way]:
 
 WAYS = (
     *_variants("ST_DWithin", "shop", "dwithin", CIRCLE),
-    *_variants("in the order of an index", "shop", "checked", CIRCLE),
+    *_variants("in the order of an index", "shop", "checked", WHOLE_MANUAL),
     *_variants("nearest first", "shop", "knn", WHOLE_MANUAL),
     *_variants("ST_DWithin", "slim", "dwithin", MANUAL),
     *_variants("in the order of an index", "slim", "checked", MANUAL),
@@ -118,6 +119,8 @@ def statement(way: Way, question: Question, open_bits: bytes) -> Statement:
     soft = _filters(way, query, values, open_bits)
     shows = _shows(query, distance, values, open_bits) if way.whole else ""
     key, turn = _key(query, distance)
+    if way.level == CIRCLE:
+        key = f"({key}) + 0"  # no B-tree has this order: what is in the circle is sorted
     page = f"LIMIT {query.limit} OFFSET {(question.page - 1) * query.limit}"
     if query.facets:
         return _with_facets(way, hard, soft, (key, turn, page), shows, values, open_bits), values.sent
