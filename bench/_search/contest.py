@@ -28,8 +28,8 @@ from chalicelib.search.model import SearchPage
 
 OURS, REDIS = "ours", "redis"
 POSTGIS, NEAREST_WHOLE, NEAREST, BEST = "postgis", "postgis_knn_whole", "postgis_knn", "postgis_best"
-ROUNDS = 3
-WARM = 2  # questions before the timed ones of a block
+ROUNDS = 2
+WARM = 3  # questions before the timed ones of a block
 _TOLD = 5
 
 Key = tuple[str, bool]

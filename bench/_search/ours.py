@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import statistics
 import time
 from collections.abc import Mapping, Sequence
@@ -9,6 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from bench._search.brute import Expected
 from bench._search.city import NOW, SERVED, City
@@ -126,6 +129,16 @@ def build(folder: Path, city: City, notes: Mapping[date, Mapping[str, Note]]) ->
         engine = Engine(open_base(path))
         taken.append((time.perf_counter() - begun) * 1000)
     load_ms = statistics.median(taken)
+    if not _held(engine):
+        say("ours: the system does not let the file's pages be held in memory: it may drop them under way")
     size = path.stat().st_size / city.count
     say(f"ours: built in {build_s:.0f} s, {size:.0f} bytes a shop on disk, loaded in {load_ms:.0f} ms")
     return Ours(engine, path, build_s, load_ms)
+
+
+def _held(engine: Engine) -> bool:
+    """Whether the pages of the base file stay in memory from now on. Those of PostgreSQL's buffers cannot be dropped
+    where there is no swap; a file's can, and some machines drop them soon."""
+    mapped = np.frombuffer(engine.base.map, np.uint8)
+    lock = ctypes.CDLL(None).mlock
+    return not int(lock(ctypes.c_void_p(mapped.ctypes.data), ctypes.c_size_t(mapped.nbytes)))

@@ -124,8 +124,11 @@ class Leading:
 
     # In rings
 
-    def _rings(self, whole: Circle, rows: int) -> Iterator[tuple[Circle, Callable[[float], None]]]:
-        """Circles that grow up to the radius, each with a way to say how far the next one must reach."""
+    def _rings(
+        self, whole: Circle, rows: int, beyond_m: float = 0.0
+    ) -> Iterator[tuple[Circle, Callable[[float], None]]]:
+        """Circles that grow up to the radius, each with a way to say how far the next one must reach. The first one has
+        about so many rows farther than `beyond_m`."""
         wanted = 0.0
 
         def ask(radius_m: float) -> None:
@@ -134,7 +137,7 @@ class Leading:
 
         query = self.asking.query
         if whole.planar and not query.tokens and query.category is None:
-            radius = self._first_radius(whole, rows)
+            radius = math.hypot(self._first_radius(whole, rows), beyond_m)
             while radius < whole.radius_m * 0.8:
                 yield Circle(whole.lat, whole.lng, radius), ask
                 radius = max(wanted, radius * 1.25)
@@ -166,7 +169,8 @@ class Leading:
         return rows, metres, error, fits if chosen is None else fits & chosen
 
     def _nearest(self, whole: Circle, count: int) -> First:
-        for circle, ask in self._rings(whole, _NEAREST_ROWS):
+        beyond_m = min(max(self.place.after[0], 0.0), whole.radius_m) if self.place.after else 0.0
+        for circle, ask in self._rings(whole, _NEAREST_ROWS, beyond_m):
             rows, metres, error, chosen = self._ring(circle, whole)
             if self.place.after is not None:
                 chosen = self._after(rows, metres, error, chosen, self.asking.exact)
