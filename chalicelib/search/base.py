@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAGIC = b"LINLICTY"
-FORMAT = 1
+FORMAT = 2
 HEADER_BYTES = 65_536
 _ALIGNED = 64
 _LEAD = struct.Struct("<8sII")

@@ -1,7 +1,7 @@
 """From a city's entries to its base file, in one pass over the entries and bounded memory.
 
-What is long (records, names, calendars) is spooled to temporary files while the entries come, and copied in the order
-of the rows when that is known. In memory stay some sixty bytes a shop.
+What is long (texts, names, calendars) is spooled to temporary files while the entries come, and copied in the order
+of the rows when that is known. In memory stay some hundred bytes a shop.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ import json
 import mmap
 import tempfile
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date
 from hashlib import blake2b
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,14 +30,16 @@ from chalicelib.search.calendar import Calendar
 from chalicelib.search.columns import narrowest, prefixes
 from chalicelib.search.grid import HALF_TURN, METRES, TURN, Grid
 from chalicelib.search.lists import SEGMENT
-from chalicelib.search.model import Entry, Note, micro
+from chalicelib.search.model import Card, Entry, Note, micro
 from chalicelib.search.postings import Postings
 
 Progress = Callable[[str, int], None]
 """Told now and then what is being done, and how many shops of it are."""
 
 _TOLD_EVERY = 50_000
-_SAMPLES = 2_000  # records that the dictionary is made from
+_COVERS = 256  # beginnings of covers that have a number, so that one byte holds it
+_OFTEN = 3  # times that one must have come
+_CODES = {"S26": "26s", "i4": "i", "u1": "B", "u2": "H", "u4": "I", "u8": "Q"}  # of struct
 
 Array = NDArray[Any]
 
@@ -113,20 +116,29 @@ class _Found:
             "lng": array("i"),
             "price": array("Q"),
             "sales": array("Q"),
+            "ratings": array("Q"),
             "rating": array("H"),
             "merit": array("H"),
             "born": array("H"),
             "kinds": array("B"),
             "group": array("I"),
             "calendar": array("I"),
+            "category": array("I"),
+            "locales": array("I"),
+            "cover": array("B"),
         }
         self.groups: dict[tuple[frozenset[str], str], int] = {}
+        self.categories: dict[str, int] = {}
+        self.locales: dict[tuple[tuple[str, ...], tuple[str, ...]], int] = {}
+        self.covers: dict[str, int] = {"": 0}
+        self._seen_covers: Counter[str] = Counter()
+        self._lengths = array("I")
         self.openings: dict[bytes, int] = {}
         self.opening_of = array("I")
         self._calendars: dict[bytes, int] = {}
         self._merits: dict[tuple[int, int], int] = {}
         self.works = _Spool(folder / "works")
-        self.records = _Spool(folder / "records")
+        self.texts = _Spool(folder / "texts")
         self.names = _Spool(folder / "names")
         self._bits = {kind: 1 << bit for bit, kind in enumerate(KINDS)}
 
@@ -146,15 +158,39 @@ class _Found:
         numbers["lng"].append(card.lng)
         numbers["price"].append(card.price_minor)
         numbers["sales"].append(card.sales)
+        numbers["ratings"].append(card.rating_count)
         numbers["rating"].append(card.rating_centi)
         numbers["merit"].append(self._merits[merit])
         numbers["born"].append(entry.born_day)
         numbers["kinds"].append(sum(self._bits[kind] for kind in entry.kinds))
         numbers["group"].append(self.groups.setdefault(group, len(self.groups)))
         numbers["calendar"].append(calendar)
-        self.records.add(records.pack(entry, calendar))
+        self._add_texts(card)
         self.names.add(words.lines(entry.names).encode())
         self.count += 1
+
+    def _add_texts(self, card: Card) -> None:
+        start = self._start(card.cover_url or "")
+        texts = [*card.name.values(), *card.address.values()]
+        locales = tuple(card.name), tuple(card.address)
+        self.numbers["category"].append(self.categories.setdefault(card.category, len(self.categories)))
+        self.numbers["locales"].append(self.locales.setdefault(locales, len(self.locales)))
+        self.numbers["cover"].append(self.covers[start])
+        self._lengths.extend(map(len, texts))
+        self.texts.add(records.encoded("".join(texts) + (card.cover_url or "")[len(start) :]))
+
+    def _start(self, cover: str) -> str:
+        """Up to the last "/", where many covers begin so; nothing otherwise."""
+        start = cover[: cover.rfind("/") + 1]
+        if start in self.covers:
+            return start
+        if len(self.covers) < _COVERS:
+            if len(self._seen_covers) > 10_000:
+                self._seen_covers.clear()
+            self._seen_covers[start] += 1
+            if self._seen_covers[start] == _OFTEN:
+                self.covers[start] = len(self.covers)
+        return ""
 
     def _calendar(self, calendar: Calendar) -> int:
         opening = self.openings.setdefault(calendar.opening, len(self.openings))
@@ -172,6 +208,13 @@ class _Found:
 
     def column(self, name: str) -> Array:
         return np.array(self.numbers[name], self.numbers[name].typecode)
+
+    def lengths(self) -> Array:
+        """Of the texts of each entry; 0 where it has no more."""
+        texts = np.array([sum(map(len, locales)) for locales in self.locales], np.int64)[self.column("locales")]
+        found = np.zeros((self.count, texts.max(initial=0)), np.uint32)
+        found[np.arange(found.shape[1]) < texts[:, None]] = self._lengths
+        return found
 
     def relative(self, grid: Grid) -> Array:
         return _turned(self.column("lng"), grid.centre_lng)
@@ -220,7 +263,6 @@ def _columns(writer: Writer, found: _Found, grid: Grid, order: Array) -> None:
 
 
 def _classes(writer: Writer, found: _Found, order: Array) -> None:
-    writer.stream("groups", [json.dumps([[sorted(codes), currency] for codes, currency in found.groups]).encode()])
     _category_rows(writer, found, order)
     openings = list(found.openings)
     _texts(writer, "openings", openings)
@@ -260,17 +302,38 @@ def _texts(writer: Writer, name: str, texts: Iterable[bytes]) -> None:
 
 
 def _records(writer: Writer, found: _Found, order: Array, told: Progress) -> None:
-    step = max(found.count // _SAMPLES, 1)
-    dictionary = records.dictionary_of(found.records.ordered(range(0, found.count, step)))
-    writer.stream("dictionary", [dictionary])
+    shown = [found.ids(), found.column("lat"), found.column("lng")]
+    shown += [narrowest(numbers, 1) for numbers in (*map(found.column, records.SHOWN), found.lengths())]
+    kept = [narrowest(found.column(name), 1) for name in records.KEPT]
+    fields = {f"f{place}": column for place, column in enumerate(shown + kept)}
+    fixed = np.dtype([(name, column.dtype.newbyteorder("<"), column.shape[1:]) for name, column in fields.items()])
+    shared = records.Shared.dump(
+        (_layout(shown), _layout(kept)),
+        groups=[[sorted(codes), currency] for codes, currency in found.groups],
+        categories=list(found.categories),
+        locales=list(found.locales),
+        covers=list(found.covers),
+    )
+    writer.stream("shared", [shared])
 
     def packed() -> Iterator[bytes]:
-        for number, record in enumerate(found.records.ordered(order.tolist()), 1):
-            yield records.deflated(record, dictionary)
-            if number % _TOLD_EVERY == 0:
-                told("records", number)
+        for begin in range(0, found.count, _TOLD_EVERY):
+            rows = order[begin : begin + _TOLD_EVERY]
+            part = np.empty(len(rows), fixed)
+            for name, column in fields.items():
+                part[name] = column[rows]
+            numbers = part.tobytes()
+            for place, text in enumerate(found.texts.ordered(rows.tolist())):
+                yield numbers[place * fixed.itemsize : (place + 1) * fixed.itemsize] + text
+            told("records", begin + len(rows))
 
     _texts(writer, "records", packed())
+
+
+def _layout(columns: Sequence[Array]) -> str:
+    """What struct reads a row of them by."""
+    each = ((*map(str, column.shape[1:]), _CODES[column.dtype.str[1:]]) for column in columns)
+    return "<" + "".join(chain.from_iterable(each))
 
 
 def _names(writer: Writer, found: _Found, order: Array) -> None:

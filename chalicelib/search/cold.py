@@ -98,9 +98,9 @@ class _File:
         if sum(end - begin for begin, end in spans) > MAX_SHOPS:
             raise _TooMuch
         calendars = _Calendars(self, with_work=query.bookable_on is not None)
-        dictionary = self.section("dictionary")
-        for record in self._records([span for span in spans if span[0] < span[1]]):
-            yield records.entry_of(records.inflated(record, dictionary), calendars.of)
+        shared = records.Shared(self.section("shared"), self.header.kinds)
+        for text, begin, end in self._records([span for span in spans if span[0] < span[1]]):
+            yield shared.entry(text, begin, end, calendars.of)
 
     def _spans(self, origin: Point, radius_m: int) -> list[Span]:
         """The rows of the cells that the circle can reach, one stretch for each row of cells."""
@@ -110,7 +110,8 @@ class _File:
         starts = self.numbers("cells", first, last + 1)
         return [(starts[begin - first], starts[end - first]) for begin, _, _, end in runs]
 
-    def _records(self, spans: Sequence[Span]) -> Iterator[bytes]:
+    def _records(self, spans: Sequence[Span]) -> Iterator[tuple[bytes, int, int]]:
+        """Where each record stands in which piece."""
         if not spans:
             return
         first = spans[0][0]
@@ -123,7 +124,7 @@ class _File:
             places = starts[begin - first : end - first + 1]
             near, text = next((begin, text) for (begin, end), text in texts.items() if begin <= places[0] < end)
             for one, other in pairwise(places):
-                yield text[one - near : other - near]
+                yield text, one - near, other - near
 
     def _pieces(self, wanted: Sequence[Span]) -> list[bytes]:
         if sum(end - begin for begin, end in wanted) > 2 * MAX_PIECE:

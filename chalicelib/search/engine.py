@@ -46,11 +46,11 @@ class Engine:
         self.notes = Notes(base)
         self.postings = Postings.of(base.named("postings."), Readings.load(base.whole("readings")))
         self.names = Names(base.array("names.starts"), base.map, base.header.sections["names"].offset)
-        self.groups = Groups((frozenset(codes), currency) for codes, currency in json.loads(base.whole("groups")))
+        self._records = records.Shared(base.whole("shared"), base.header.kinds)
+        self.groups = Groups(self._records.groups)
         self.categories: Mapping[str, int] = {
             code: number for number, code in enumerate(json.loads(base.whole("categories")))
         }
-        self._dictionary = base.whole("dictionary")
         self._record_starts = base.array("records.starts")
         self._records_at = base.header.sections["records"].offset
         self._cards: dict[int, Card] = {}
@@ -93,16 +93,16 @@ class Engine:
         if found is None:
             if len(self._cards) >= _CARDS:
                 self._cards.clear()
-            found = self._cards[row] = records.card_of(self._record(row))
+            at, starts = self._records_at, self._record_starts
+            begin, end = at + starts.item(row), at + starts.item(row + 1)
+            found = self._cards[row] = self._records.card(self.base.map, begin, end)
         return found
-
-    def _record(self, row: int) -> bytes:
-        begin, end = self._record_starts[row : row + 2].tolist()
-        return records.inflated(self.base.map[self._records_at + begin : self._records_at + end], self._dictionary)
 
     def id_of(self, row: int) -> str:
         changed = self._changed.get(row)
-        return self._card_of_base(row).id if changed is None else changed.id
+        if changed is not None:
+            return changed.id
+        return records.id_of(self.base.map, self._records_at + self._record_starts.item(row))
 
     def tail_with(self, tokens: Iterable[Token]) -> Array:
         """The rows of the tail that have all of these words."""

@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chalicelib.kernel.errors import CursorInvalid
-from chalicelib.search import building, records
+from chalicelib.search import building, cold
 from chalicelib.search.base import FORMAT, HEADER_BYTES, BaseInvalid, Writer, open_base
 from chalicelib.search.engine import Engine
-from chalicelib.search.model import SORTS, SearchQuery
+from chalicelib.search.model import SORTS, Entry, SearchQuery
 from tests.builders import search as build
 from tests.builders.search import NOW
 
@@ -116,35 +118,60 @@ def test_a_header_that_does_not_fit_is_refused(path: Path, tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
-texts = st.dictionaries(
-    st.sampled_from(("zh-CN", "en", "\x1e")),
-    st.text(st.characters() | st.sampled_from("\x1b\x1e\x1f\n012"), max_size=9),
-)
+locales = st.sampled_from(("zh-CN", "en", "\x1e", "\ud83d", "\ude00"))
+words = st.text(st.characters() | st.sampled_from("\x1b\x1e\x1f\n012\ud83d\ude00"), max_size=9)
+texts = st.dictionaries(locales, words | words.map(lambda text: text * 40))
+numbers = st.sampled_from((0, 255, 256, 65_535, 65_536, 2**32 - 1, 2**32, 2**63, 2**64 - 1))
+covers = st.builds(str.__add__, st.sampled_from(("", "https://example.com/", "//\ud83d/")), words)
+shops = st.builds(
+    dict, name=texts, address=texts, category=words, cover_url=covers.map(lambda url: url or None),
+    rating_count=numbers, price_minor=numbers, sales=numbers, currency=st.sampled_from(("CNY", "JPY")),
+)  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
-@given(texts, texts, st.text(max_size=9), st.text(max_size=20), st.integers(0, 99_999_999), st.integers(0, 2**32))
+def comes_back(path: Path, entries: Sequence[Entry]) -> None:
+    """As cards from the engine, and whole from the pieces that a cold process reads."""
+    building.build(path, CITY, 7, entries, [], NOW)
+    data = path.read_bytes()
+    pieces = cold._File(str(path), lambda begin, end: data[begin:end])
+    found = list(pieces.entries(SearchQuery(bookable_on=build.TODAY), whole=True))
+    engine = Engine(open_base(path))
+    assert [engine.id_of(row) for row in range(len(entries))] == [entry.id for entry in found]
+    assert [engine._card_of_base(row) for row in range(len(entries))] == [entry.card for entry in found]
+    assert {entry.id: entry for entry in found} == {entry.id: replace(entry, names=()) for entry in entries}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(shops, max_size=9), st.integers(0, 2**32))
 def test_an_entry_comes_back_from_its_record(
-    name: dict[str, str], address: dict[str, str], category: str, cover: str, price: int, seed: int
+    tmp_path_factory: pytest.TempPathFactory, given: list[dict[str, Any]], seed: int
 ) -> None:
-    """Whatever its merchant wrote, separators and lone surrogates too."""
-    draw = build.chance(seed)
-    entry = build.entry(draw, draw.choice(build.CENTRES))
-    card = entry.card._replace(
-        name=name,
-        address=address,
-        category=category,
-        cover_url=cover or None,
-        price_minor=price,
-        currency=draw.choice(("CNY", "JPY")),
-    )
-    entry = replace(entry, card=card, categories=frozenset({category, "hair"}), names=("a", "b"))
-    packed = records.pack(entry, 12)
-    dictionary = records.dictionary_of([packed] * 3)
-    record = records.inflated(records.deflated(packed, dictionary), dictionary)
-    assert records.id_of(record) == entry.id
-    assert records.card_of(record) == card
-    assert records.entry_of(record, {12: entry.calendar}.__getitem__, entry.names) == entry
+    """Whatever its merchant wrote, separators and lone surrogates too, and however large its numbers are."""
+    draw, entries = build.chance(seed), []
+    for own in given:
+        entry = build.entry(draw, draw.choice(build.CENTRES))
+        kept = draw.sample([own["category"], *build.CATEGORIES], draw.randrange(3))
+        entries.append(replace(entry, card=entry.card._replace(**own), categories=frozenset(kept)))
+    comes_back(tmp_path_factory.mktemp("records") / "base", entries)
+
+
+def test_what_records_share_may_be_more_than_a_byte_counts(tmp_path: Path) -> None:
+    """Categories, locales, and the beginnings of covers' URLs; one shop of many locales and long texts among them."""
+    draw, entries = build.chance(5), []
+    for number in range(1_200):
+        entry = build.entry(draw)
+        card = entry.card._replace(
+            name={f"n{number % 300}": "一", "en": "One"},
+            category=f"c{number % 290}",
+            cover_url=f"https://{number % 310}.example/{number}.jpg",
+        )
+        entries.append(replace(entry, card=card, categories=frozenset({card.category, f"d{number % 7}"})))
+    long = {f"l{number}": "长" * number for number in range(300)}
+    entries[0] = replace(entries[0], card=entries[0].card._replace(address=long, cover_url="/" * 70_000))
+    comes_back(tmp_path / "base", entries)
+    shared = json.loads(open_base(tmp_path / "base").whole("shared"))
+    assert len(shared["covers"]) == 256
+    assert min(len(shared[table]) for table in ("groups", "categories", "locales")) > 256
 
 
 SHOP = "shp_" + "0" * 26
