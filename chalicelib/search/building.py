@@ -212,7 +212,7 @@ class _Found:
     def lengths(self) -> Array:
         """Of the texts of each entry; 0 where it has no more."""
         texts = np.array([sum(map(len, locales)) for locales in self.locales], np.int64)[self.column("locales")]
-        found = np.zeros((self.count, texts.max(initial=0)), np.uint32)
+        found = np.zeros((self.count, texts.max(initial=records.LENGTHS)), np.uint32)
         found[np.arange(found.shape[1]) < texts[:, None]] = self._lengths
         return found
 
@@ -302,9 +302,10 @@ def _texts(writer: Writer, name: str, texts: Iterable[bytes]) -> None:
 
 
 def _records(writer: Writer, found: _Found, order: Array, told: Progress) -> None:
+    first, further = np.split(narrowest(found.lengths(), 1), [records.LENGTHS], axis=1)
     shown = [found.ids(), found.column("lat"), found.column("lng")]
-    shown += [narrowest(numbers, 1) for numbers in (*map(found.column, records.SHOWN), found.lengths())]
-    kept = [narrowest(found.column(name), 1) for name in records.KEPT]
+    shown += [*(narrowest(found.column(name), 1) for name in records.SHOWN), first]
+    kept = [*(narrowest(found.column(name), 1) for name in records.KEPT), further]
     fields = {f"f{place}": column for place, column in enumerate(shown + kept)}
     fixed = np.dtype([(name, column.dtype.newbyteorder("<"), column.shape[1:]) for name, column in fields.items()])
     shared = records.Shared.dump(

@@ -3,8 +3,9 @@
     id          26 letters
     lat, lng    i4
     SHOWN       numbers, each field as wide as the greatest of the file needs
-    lengths     of the texts in characters; as many as the shop of most texts has
+    lengths     of the first LENGTHS texts, in characters; 0 where there are fewer
     KEPT        numbers that no card shows
+    lengths     of the other texts, as many as the shop of most texts has
     texts       UTF-8: name and address in each of their locales, and what is left of the cover's URL
 
 What many shops have in common stands once in the file (`Shared`), and a record has its number there. Names that are
@@ -26,7 +27,9 @@ from chalicelib.search.model import Card, Entry
 PREFIX = "shp_"
 ID_LETTERS = 26
 SHOWN = ("rating", "ratings", "price", "sales", "group", "category", "locales", "cover")
+LENGTHS = 4
 KEPT = ("born", "kinds", "calendar")
+_GROUP = 3 + SHOWN.index("group")
 
 
 def encoded(text: str) -> bytes:
@@ -44,10 +47,13 @@ class Shared:
         shown, kept = plain["layout"]
         self._shown, self._kept = Struct(shown), Struct(kept)
         self._size = self._shown.size + self._kept.size
-        self._kinds = kinds
+        self._kinds = [
+            frozenset(kind for bit, kind in enumerate(kinds) if bits >> bit & 1) for bits in range(1 << len(kinds))
+        ]
         self.groups = [(frozenset(codes), currency) for codes, currency in plain["groups"]]
         self._categories: list[str] = plain["categories"]
-        self._locales: list[tuple[list[str], list[str]]] = plain["locales"]
+        self._currencies = [currency for _, currency in self.groups]
+        self._locales = [(name, address, len(name) == len(address) == 2) for name, address in plain["locales"]]
         self._covers: list[str] = plain["covers"]
 
     @staticmethod
@@ -57,23 +63,24 @@ class Shared:
     def card(self, data: bytes | mmap, begin: int, end: int) -> Card:
         """Of the record at [begin, end)."""
         (
-            letters, lat, lng, rating, ratings, price, sales, group, category, locales, cover, *lengths,
+            letters, lat, lng, rating, ratings, price, sales, group, category, locales, cover,
+            first, second, third, last,
         ) = self._shown.unpack_from(data, begin)  # fmt: skip
         text = data[begin + self._size : end].decode("utf-8", "surrogatepass")
-        of_name, of_address = self._locales[locales]
-        if len(of_name) == len(of_address) == 2:  # as nearly all have it, and twice as fast
+        of_name, of_address, paired = self._locales[locales]
+        if paired:  # as nearly all are, and twice as fast
             (one, other), (here, there) = of_name, of_address
-            first, second, third, last, *_ = lengths
             second += first
             third += second
             last += third
             name = {one: text[:first], other: text[first:second]}
             address = {here: text[second:third], there: text[third:last]}
         else:
-            texts = [text[begin:end] for begin, end in pairwise(accumulate(lengths, initial=0))]
+            further = self._kept.unpack_from(data, begin + self._shown.size)[len(KEPT) :]
+            *ends, last = accumulate((first, second, third, last, *further))
+            texts = [text[start:stop] for start, stop in pairwise((0, *ends, last))]
             name = dict(zip(of_name, texts, strict=False))
             address = dict(zip(of_address, texts[len(of_name) :], strict=False))
-            last = sum(lengths)
         return Card(
             PREFIX + letters.decode("ascii"),
             name,
@@ -81,7 +88,7 @@ class Shared:
             rating,
             ratings,
             price,
-            self.groups[group][1],
+            self._currencies[group],
             sales,
             address,
             lat,
@@ -91,13 +98,13 @@ class Shared:
 
     def entry(self, data: bytes | mmap, begin: int, end: int, calendar: Callable[[int], Calendar]) -> Entry:
         """The entry at [begin, end) without its names; `calendar` knows the calendars by number."""
-        group = self._shown.unpack_from(data, begin)[3 + SHOWN.index("group")]
-        born_day, kinds, number = self._kept.unpack_from(data, begin + self._shown.size)
+        group = self._shown.unpack_from(data, begin)[_GROUP]
+        born_day, kinds, number, *_ = self._kept.unpack_from(data, begin + self._shown.size)
         return Entry(
             card=self.card(data, begin, end),
             names=(),
             categories=self.groups[group][0],
-            kinds=frozenset(kind for bit, kind in enumerate(self._kinds) if kinds >> bit & 1),
+            kinds=self._kinds[kinds],
             born_day=born_day,
             calendar=calendar(number),
         )
