@@ -65,16 +65,17 @@ class Engine:
         place = Place.read(query.after, now, query.affinity)
         self.columns.age(now.ms // DAY_MS)
         asking = Asking(self, query, now, place)
-        found = leading.first(asking, query.limit + 1)
+        counted = counting.facets(asking) if query.facets else None
+        found = leading.first(asking, query.limit + 1, counted and counted.passing)
         shown, more = found[: query.limit], len(found) > query.limit
-        facets, total = counting.facets(asking) if query.facets else (None, None)
-        if query.total and total is None:
-            total = counting.total(asking)
+        total = None
+        if query.total:
+            total = counted.total if counted else counting.total(asking)
         return SearchPage(
             hits=hits.of(asking, shown),
             next_key=place.key(shown[-1][0], self.id_of(shown[-1][1])) if more else None,
-            facets=facets,
-            total=total if query.total else None,
+            facets=counted and counted.facets,
+            total=total,
             relax=() if shown or query.after is not None else relaxed(query, lambda other: self._count(other, now)),
         )
 
