@@ -18,10 +18,11 @@ from chalicelib.kernel.instant import DAY_MS, Instant
 from chalicelib.search import counting, hits, leading, records, words
 from chalicelib.search.asking import Asking
 from chalicelib.search.base import Base
+from chalicelib.search.cards import Card
 from chalicelib.search.columns import Columns, prefix_of
 from chalicelib.search.grid import turned
 from chalicelib.search.groups import Groups
-from chalicelib.search.model import Card, Entry, Note, SearchPage, SearchQuery, relaxed
+from chalicelib.search.model import Entry, Note, SearchPage, SearchQuery, relaxed
 from chalicelib.search.noted import Notes
 from chalicelib.search.openings import Openings
 from chalicelib.search.postings import Names, Postings

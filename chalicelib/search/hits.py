@@ -8,8 +8,8 @@ import numpy as np
 
 from chalicelib.search import ranking
 from chalicelib.search.asking import Asking
+from chalicelib.search.cards import Hit
 from chalicelib.search.leading import First
-from chalicelib.search.model import Hit
 from chalicelib.search.ranking import ORDINARY, WEIGHTS, Parts
 from chalicelib.search.rows import Array
 

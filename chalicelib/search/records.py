@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable
 
 from chalicelib.catalog.model import Text
 from chalicelib.search.calendar import Calendar
-from chalicelib.search.model import Card, Entry
+from chalicelib.search.cards import Card
+from chalicelib.search.model import Entry
 
 PREFIX = "shp_"
 ID_LETTERS = 26
