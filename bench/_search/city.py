@@ -24,7 +24,8 @@ from chalicelib.catalog.model import PRIOR_CENTI, PRIOR_COUNT, Shop, ShopPage, T
 from chalicelib.catalog.model import City as ServedCity
 from chalicelib.kernel.geo import Point
 from chalicelib.kernel.instant import DAY_MS, Instant
-from chalicelib.search.model import Calendar, Card, Entry, micro
+from chalicelib.search.cards import Card, micro
+from chalicelib.search.model import Calendar, Entry
 
 Array = npt.NDArray[Any]
 

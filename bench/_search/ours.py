@@ -20,9 +20,10 @@ from bench._search.shown import Shown
 from bench.harness import progress, say
 from chalicelib.search import building
 from chalicelib.search.base import open_base
+from chalicelib.search.cards import Hit
 from chalicelib.search.engine import Engine
 from chalicelib.search.grid import MICRO
-from chalicelib.search.model import Facets, Hit, Note, SearchPage, SearchQuery
+from chalicelib.search.model import Facets, Note, SearchPage, SearchQuery
 
 _LOADS = 5
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 Test = Callable[[Rows], Flags]
 
-_NONE: Array = np.zeros(0, np.int64)
+_MEASURED_ROWS = 20_000
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,10 @@ class Asking:
             return near if circle is None else near.only(self.inside(near.rows, circle))
         if circle is None:
             return Reached(Rows(filled(np.array([[0, columns.count]]))))
+        rows = Rows(self._with_tail(reach.all_spans(self.engine.grid, circle, columns.cells)))
+        if len(rows) <= _MEASURED_ROWS:
+            return Reached(rows.only(self.inside(rows, circle)))
+        # Of so many, what lies in the midst of the circle is not measured.
         spans = reach.spans(self.engine.grid, circle, columns.cells)
         edge = Rows(self._with_tail(spans.outer))
         inside = edge.at(np.flatnonzero(self.inside(edge, circle)))

@@ -27,10 +27,11 @@ from chalicelib.kernel.instant import Instant
 from chalicelib.search import ranking, records, words
 from chalicelib.search.base import Writer
 from chalicelib.search.calendar import Calendar
+from chalicelib.search.cards import Card, micro
 from chalicelib.search.columns import narrowest, prefixes
 from chalicelib.search.grid import HALF_TURN, METRES, TURN, Grid
 from chalicelib.search.lists import SEGMENT
-from chalicelib.search.model import Card, Entry, Note, micro
+from chalicelib.search.model import Entry, Note
 from chalicelib.search.postings import Postings
 
 Progress = Callable[[str, int], None]

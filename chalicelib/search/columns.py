@@ -115,12 +115,8 @@ class Columns:
         born = rows.of(self.born)
         return worth + _fresh(born, day) - _fresh(born, self.day)
 
-    def merit(self, rows: Array) -> Array:
-        """`worth` of rows without what fades."""
-        merit: Array = self.worth.take(rows).astype(np.int32) - self.fresh(rows, self.day)
-        return merit
-
     def fresh(self, rows: Array, day: int) -> Array:
+        """What freshness adds to the scores of rows on a day; `worth` has that of `day`."""
         return _fresh(self.born.take(rows), day)
 
     def write(self, row: int, values: dict[str, int]) -> None:

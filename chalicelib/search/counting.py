@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
 from chalicelib.search.asking import Asking, Reached
 from chalicelib.search.model import RATING_BANDS_CENTI, Facets, price_bands
-from chalicelib.search.rows import Array, Flags, Rows
+from chalicelib.search.rows import Array, Rows
 
 # Of each bit of `kinds`, the values that have it.
 _BITS = (np.arange(256) >> np.arange(8)[:, None]) & 1
@@ -21,20 +22,25 @@ def total(asking: Asking) -> int:
     return len(reached.rows) if chosen is None else int(np.count_nonzero(chosen))
 
 
-def facets(asking: Asking) -> tuple[Facets, int]:
-    """Each facet counts what passes every filter but its own; and the total."""
+class Counted(NamedTuple):
+    """The facets, how many pass every filter, and which rows they are."""
+
+    facets: Facets
+    total: int
+    passing: Rows
+
+
+def facets(asking: Asking) -> Counted:
+    """Each facet counts what passes every filter but its own."""
     rows = _within(asking)
-    failed = {name: ~test(rows) for name, test in asking.filters().items()}
+    failed = {name: (~test(rows)).view(np.uint8) for name, test in asking.filters().items()}
+    failures: Array = sum(failed.values(), np.zeros(len(rows), np.uint8))
+    whole = np.flatnonzero(failures == 0) if failed else None
 
-    def left(name: str) -> Flags | None:
-        """What passes all filters but one; None when all do."""
-        found: Flags | None = None
-        for other, flags in failed.items():
-            if other != name:
-                found = flags if found is None else found | flags
-        return None if found is None else ~found
+    def left(name: str) -> Array | None:
+        """The positions of what fails nothing, or this alone; None when nothing was asked."""
+        return np.flatnonzero(failures == failed[name]) if name in failed else whole
 
-    whole = left("")
     found = Facets(
         category=_categories(asking, rows, left("category")),
         kind=_kinds(asking, rows, left("kind")),
@@ -42,7 +48,8 @@ def facets(asking: Asking) -> tuple[Facets, int]:
         rating=_ratings(asking, rows, left("rating")),
         open_now=_open(asking, rows, left("open_now")),
     )
-    return found, len(rows) if whole is None else int(np.count_nonzero(whole))
+    passing = rows if whole is None else Rows(single=rows.at(whole))
+    return Counted(found, len(passing), passing)
 
 
 def _within(asking: Asking) -> Rows:
@@ -57,11 +64,11 @@ def _within(asking: Asking) -> Rows:
     return asking.verified(reached).rows
 
 
-def _some(column: Array, left: Flags | None) -> Array:
-    return column if left is None else column[left]
+def _some(column: Array, left: Array | None) -> Array:
+    return column if left is None else column.take(left)
 
 
-def _categories(asking: Asking, rows: Rows, left: Flags | None) -> Mapping[str, int]:
+def _categories(asking: Asking, rows: Rows, left: Array | None) -> Mapping[str, int]:
     groups = asking.engine.groups
     counts = np.bincount(_some(rows.of(asking.columns.group), left), minlength=len(groups.all))
     codes, of_group, category = groups.memberships
@@ -70,13 +77,13 @@ def _categories(asking: Asking, rows: Rows, left: Flags | None) -> Mapping[str, 
     return {code: count for code, count in zip(codes, found, strict=True) if count}
 
 
-def _kinds(asking: Asking, rows: Rows, left: Flags | None) -> Mapping[str, int]:
+def _kinds(asking: Asking, rows: Rows, left: Array | None) -> Mapping[str, int]:
     counts = np.bincount(_some(rows.of(asking.columns.kinds), left), minlength=256)
     found = zip(asking.engine.kinds, (_BITS @ counts).tolist(), strict=False)
     return {kind: count for kind, count in found if count}
 
 
-def _prices(asking: Asking, rows: Rows, left: Flags | None) -> Mapping[int, int]:
+def _prices(asking: Asking, rows: Rows, left: Array | None) -> Mapping[int, int]:
     """Bands are those of each shop's own currency."""
     prices = _some(rows.of(asking.columns.price), left)
     currencies = asking.engine.groups.currencies
@@ -95,12 +102,12 @@ def _prices(asking: Asking, rows: Rows, left: Flags | None) -> Mapping[int, int]
     return found
 
 
-def _ratings(asking: Asking, rows: Rows, left: Flags | None) -> Mapping[int, int]:
+def _ratings(asking: Asking, rows: Rows, left: Array | None) -> Mapping[int, int]:
     ratings = _some(rows.of(asking.columns.rating), left)
     return {low: int(np.count_nonzero(ratings >= low)) for low in RATING_BANDS_CENTI}
 
 
-def _open(asking: Asking, rows: Rows, left: Flags | None) -> Mapping[bool, int]:
+def _open(asking: Asking, rows: Rows, left: Array | None) -> Mapping[bool, int]:
     is_open = _some(asking.open_now(rows), left)
     count = int(np.count_nonzero(is_open))
     return {state: number for state, number in ((True, count), (False, len(is_open) - count)) if number}

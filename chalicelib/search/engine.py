@@ -18,10 +18,11 @@ from chalicelib.kernel.instant import DAY_MS, Instant
 from chalicelib.search import counting, hits, leading, records, words
 from chalicelib.search.asking import Asking
 from chalicelib.search.base import Base
+from chalicelib.search.cards import Card
 from chalicelib.search.columns import Columns, prefix_of
 from chalicelib.search.grid import turned
 from chalicelib.search.groups import Groups
-from chalicelib.search.model import Card, Entry, Note, SearchPage, SearchQuery, relaxed
+from chalicelib.search.model import Entry, Note, SearchPage, SearchQuery, relaxed
 from chalicelib.search.noted import Notes
 from chalicelib.search.openings import Openings
 from chalicelib.search.postings import Names, Postings
@@ -65,16 +66,17 @@ class Engine:
         place = Place.read(query.after, now, query.affinity)
         self.columns.age(now.ms // DAY_MS)
         asking = Asking(self, query, now, place)
-        found = leading.first(asking, query.limit + 1)
+        counted = counting.facets(asking) if query.facets else None
+        found = leading.first(asking, query.limit + 1, counted and counted.passing)
         shown, more = found[: query.limit], len(found) > query.limit
-        facets, total = counting.facets(asking) if query.facets else (None, None)
-        if query.total and total is None:
-            total = counting.total(asking)
+        total = None
+        if query.total:
+            total = counted.total if counted else counting.total(asking)
         return SearchPage(
             hits=hits.of(asking, shown),
             next_key=place.key(shown[-1][0], self.id_of(shown[-1][1])) if more else None,
-            facets=facets,
-            total=total if query.total else None,
+            facets=counted and counted.facets,
+            total=total,
             relax=() if shown or query.after is not None else relaxed(query, lambda other: self._count(other, now)),
         )
 

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from chalicelib.search import ranking
 from chalicelib.search.asking import Asking
+from chalicelib.search.cards import Hit
 from chalicelib.search.leading import First
-from chalicelib.search.model import Hit
-from chalicelib.search.ranking import FULL, ORDINARY, WEIGHTS, Parts
+from chalicelib.search.ranking import ORDINARY, WEIGHTS, Parts
 from chalicelib.search.rows import Array
 
 _REASONS = (*Parts._fields, None)
+_RATED = np.array([WEIGHTS.rating * ranking.rated(rating_centi) for rating_centi in range(501)], np.int32)
 
 
 def of(asking: Asking, found: First) -> list[Hit]:
@@ -34,17 +36,18 @@ def of(asking: Asking, found: First) -> list[Hit]:
 def _reasons(asking: Asking, rows: Array, metres: Array | None) -> list[str | None]:
     """`ranking.reason` of each row, in the same whole numbers."""
     columns, day = asking.columns, asking.place.as_of_day
+    rated = _RATED.take(columns.rating.take(rows), mode="clip")
+    faded = columns.fresh(rows, columns.day)
     lifts = np.zeros((len(Parts._fields), len(rows)), np.int32)
     near, rating, popular, fresh, affinity = lifts
     if metres is not None:
         np.divide(1_000_000, 1_000 + metres, out=near, casting="unsafe")
         near -= ORDINARY.near
         near *= WEIGHTS.near
-    rated = np.minimum(np.maximum(columns.rating.take(rows).astype(np.int32) * 5 - 1_500, 0), FULL) * WEIGHTS.rating
     rating[:] = rated - WEIGHTS.rating * ORDINARY.rating
-    # What is left of a merit without the rating's part.
-    popular[:] = columns.merit(rows) - rated - WEIGHTS.popular * ORDINARY.popular
-    fresh[:] = columns.fresh(rows, day)
+    # What is left of a shop's worth without the other parts.
+    popular[:] = columns.worth.take(rows).astype(np.int32) - faded - rated - WEIGHTS.popular * ORDINARY.popular
+    fresh[:] = faded if day == columns.day else columns.fresh(rows, day)
     if asking.place.affinity is not None:
         groups = asking.engine.groups
         for place, row in enumerate(rows.tolist()):

@@ -25,6 +25,7 @@ _AROUND = 1  # cell each way, in which shops are counted to guess it
 # So many rows a ring that is looked at first should hold: one ring is then enough in most searches.
 _NEAREST_ROWS = 400
 _RECOMMENDED_ROWS, _RECOMMENDED_ROWS_LATER = 1_600, 3_600
+_AMONG_ROWS = 20_000  # of more the first ones are found sooner in rings
 _SCORE_ERROR = 1.0  # of float32, by far
 _NEAR = ranking.WEIGHTS.near
 _AFFINITY = ranking.WEIGHTS.affinity
@@ -33,10 +34,12 @@ First = list[tuple[float, int]]
 """(order, row) of the first ones after the page before, in order."""
 
 
-def first(asking: Asking, count: int) -> First:
+def first(asking: Asking, count: int, passing: Rows | None = None) -> First:
+    """`passing` are all rows that pass, where they have been counted anyway."""
     if asking.query.tokens is None:
         return []
-    return Leading(asking).first(count)
+    leading = Leading(asking)
+    return leading.first(count) if passing is None or len(passing) > _AMONG_ROWS else leading.among(passing, count)
 
 
 class Leading:
@@ -56,15 +59,25 @@ class Leading:
         # Of those that may be in the circle, only what comes first is looked at more closely.
         reached, chosen = asking.passing(asking.near(circle))
         if order == ranking.RECOMMENDED:
-            keys = self._merits(reached.rows)
-            np.negative(keys, out=keys)
-            return self._best(reached.rows, keys, 0, chosen, count)
-        return self._by_column(reached.rows, order, chosen, count)
+            return self._best_anywhere(reached.rows, chosen, count)
+        return self._by_column(reached.rows, order, chosen, count, circle)
+
+    def among(self, rows: Rows, count: int) -> First:
+        """Of rows that pass, all of them in the circle."""
+        circle, order = self.asking.circle, self.asking.query.order
+        if order not in (ranking.DISTANCE, ranking.RECOMMENDED):
+            return self._by_column(rows, order, None, count, None)
+        if circle is None:
+            return self._best_anywhere(rows, None, count)
+        metres, error = self.asking.metres(rows, circle)
+        if order == ranking.DISTANCE:
+            return self._best(rows, metres, error, None, count, self.asking.exact)
+        return self._best(rows, scores(self._merits(rows), metres), slack_of(error), None, count, self._exact_orders)
 
     # By one column
 
-    def _by_column(self, rows: Rows, order: str, chosen: Flags | None, count: int) -> First:
-        circle = self.asking.circle
+    def _by_column(self, rows: Rows, order: str, chosen: Flags | None, count: int, circle: Circle | None) -> First:
+        """Of rows that may be in the circle; without one all of them are."""
         keys, offset = self._whole_keys(rows, order)
         if self.place.after is not None:
             chosen = self._after_whole(rows, keys, offset, chosen)
@@ -205,7 +218,7 @@ class Leading:
             keys = scores(self._merits(rows), metres)
             slack = slack_of(error)
             if circle is whole:
-                return self._best(rows, keys, slack, chosen, count)
+                return self._best(rows, keys, slack, chosen, count, self._exact_orders)
             if self.place.after is not None:
                 chosen = self._after(rows, keys, slack, chosen, self._exact_orders)
             passed = np.count_nonzero(chosen)
@@ -222,12 +235,27 @@ class Leading:
             ask(1.01 * (far + 2 * error))
         return []
 
-    def _best(self, rows: Rows, keys: Array, slack: float, chosen: Flags | None, count: int) -> First:
+    def _best(
+        self,
+        rows: Rows,
+        keys: Array,
+        slack: float,
+        chosen: Flags | None,
+        count: int,
+        exact: Callable[[Array], Array],
+    ) -> First:
+        """By keys that may be wrong by `slack`; `exact` says what they should be."""
         if self.place.after is not None:
             chosen = np.ones(len(keys), np.bool_) if chosen is None else chosen
-            chosen = self._after(rows, keys, slack, chosen, self._exact_orders)
+            chosen = self._after(rows, keys, slack, chosen, exact)
         found = rows.at(smallest(keys, chosen, count, 2 * slack))
-        return self._sorted(found, self._exact_orders(found), count)
+        return self._sorted(found, exact(found), count)
+
+    def _best_anywhere(self, rows: Rows, chosen: Flags | None, count: int) -> First:
+        """By recommendation without a position."""
+        keys = self._merits(rows)
+        np.negative(keys, out=keys)
+        return self._best(rows, keys, 0, chosen, count, self._exact_orders)
 
     # By recommendation
 

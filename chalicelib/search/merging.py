@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from chalicelib.kernel.instant import Instant
-from chalicelib.search.model import Facets, Hit, Relax, SearchPage, SearchQuery
+from chalicelib.search.cards import Hit
+from chalicelib.search.model import Facets, Relax, SearchPage, SearchQuery
 from chalicelib.search.ranking import Place
 
 K = TypeVar("K")

@@ -22,7 +22,8 @@ from struct import Struct
 from typing import Any
 
 from chalicelib.search.calendar import Calendar
-from chalicelib.search.model import Card, Entry
+from chalicelib.search.cards import Card
+from chalicelib.search.model import Entry
 
 PREFIX = "shp_"
 ID_LETTERS = 26

@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chalicelib.search.lists import spread
+
 Array = NDArray[Any]
 Flags = NDArray[np.bool_]
 
+_MANY = 16  # one in so many is so much that all are counted up
 NO_SPANS: Array = np.zeros((0, 2), np.int64)
 
 
@@ -57,6 +60,9 @@ class Rows:
         """The row numbers at these positions of the set."""
         if not len(self.spans):
             return positions[:0] if self.single is None else self.single.take(positions)
+        if _MANY * len(positions) > len(self):
+            every = spread(self.spans[:, 0], self.spans[:, 1])
+            return (every if self.single is None else np.concatenate([every, self.single])).take(positions)
         ends = self._ends
         which = ends.searchsorted(positions, side="right")
         if self.single is None:

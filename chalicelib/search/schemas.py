@@ -15,12 +15,12 @@ from chalicelib.catalog.model import KINDS, Category, text_in
 from chalicelib.kernel import geo
 from chalicelib.kernel.money import EXPONENTS, MAX_AMOUNT_MINOR
 from chalicelib.runtime import messages
+from chalicelib.search.cards import Hit
 from chalicelib.search.model import (
     DEFAULT_RADIUS_M,
     MAX_RADIUS_M,
     RATING_BANDS_CENTI,
     Facets,
-    Hit,
     Relax,
     SearchPage,
     price_bands,

@@ -14,7 +14,8 @@ from chalicelib.kernel import ids
 from chalicelib.kernel.geo import Point
 from chalicelib.kernel.instant import DAY_MS, Instant
 from chalicelib.search.calendar import Calendar
-from chalicelib.search.model import Card, Entry, Note, micro, of_micro
+from chalicelib.search.cards import Card, micro, of_micro
+from chalicelib.search.model import Entry, Note
 from tests.builders import catalog
 
 NOW = catalog.NOON

@@ -18,7 +18,8 @@ import numpy as np
 from chalicelib.kernel import ids
 from chalicelib.kernel.geo import Point
 from chalicelib.kernel.instant import Instant
-from chalicelib.search.model import Entry, Note, SearchQuery, micro
+from chalicelib.search.cards import micro
+from chalicelib.search.model import Entry, Note, SearchQuery
 from tests.builders import search as build
 from tests.unit.search import rule
 
