@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -96,10 +97,17 @@ def _started(folder: Path) -> Iterator[Target]:
 
 @dataclass(frozen=True)
 class Reply:
-    """`status` 0: nobody answered, and `body` says why."""
+    """`status` 0: nobody answered, and `body` says why. The text is read as JSON when it is first looked at: that is no
+    part of the time that an answer takes."""
 
     status: int
-    body: Any
+    text: bytes
+
+    @cached_property
+    def body(self) -> Any:
+        if self.status == 0:
+            return self.text.decode()
+        return json.loads(self.text) if self.text else None
 
     @property
     def code(self) -> str:
@@ -154,7 +162,7 @@ class Caller:
     def _unheard(self, connection: http.client.HTTPConnection, error: Exception) -> Reply:
         connection.close()
         self._kept.connection = None
-        return Reply(0, type(error).__name__)
+        return Reply(0, type(error).__name__.encode())
 
 
 def _exchange(
@@ -162,5 +170,4 @@ def _exchange(
 ) -> Reply:
     connection.request(method, path, content, headers)
     answer = connection.getresponse()
-    text = answer.read()
-    return Reply(answer.status, json.loads(text) if text else None)
+    return Reply(answer.status, answer.read())
