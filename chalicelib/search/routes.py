@@ -6,14 +6,13 @@ from datetime import date
 
 from chalicelib.catalog import service as catalog
 from chalicelib.catalog.model import CityNotServed
-from chalicelib.kernel import geo
-from chalicelib.kernel.errors import Invalid
 from chalicelib.search import service
 from chalicelib.search.model import Affinity, SearchQuery
 from chalicelib.search.schemas import FacetsOut, SearchIn, SearchOut
 from chalicelib.web import cursor
 from chalicelib.web.auth import PUBLIC
 from chalicelib.web.router import Answer, Call, Router
+from chalicelib.web.schema import wgs84_of
 
 router = Router("search")
 
@@ -50,7 +49,7 @@ def _affinity(call: Call) -> Affinity | None:
 
 def _query(asked: SearchIn, after: str | None) -> SearchQuery:
     return SearchQuery(
-        origin=_origin(asked),
+        origin=wgs84_of(asked.lat, asked.lng, asked.datum),
         city=asked.city,
         radius_m=asked.radius_m,
         q=asked.q,
@@ -68,16 +67,3 @@ def _query(asked: SearchIn, after: str | None) -> SearchQuery:
         facets="facets" in asked.include,
         total="total" in asked.include,
     )
-
-
-def _origin(asked: SearchIn) -> geo.Point | None:
-    """The position in WGS-84. Raises Invalid for half a position, and for one that its datum does not have."""
-    if asked.lat is None and asked.lng is None:
-        return None
-    if asked.lat is None or asked.lng is None:
-        missing = "lat" if asked.lat is None else "lng"
-        raise Invalid(errors=[{"field": missing, "message": "lat and lng go together"}])
-    try:
-        return geo.to_wgs84(geo.Point(asked.lat, asked.lng), asked.datum)
-    except ValueError as error:
-        raise Invalid(errors=[{"field": "lat", "message": f"no such position in {asked.datum}"}]) from error

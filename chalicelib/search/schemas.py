@@ -61,20 +61,29 @@ class SearchIn(PageQuery):
     lat: float | None = Field(None, ge=-90, le=90, examples=[31.2304])
     lng: float | None = Field(None, ge=-180, le=180, examples=[121.4737])
     datum: Datum = "gcj02"
-    city: Code | None = Field(None, examples=["sha"])
-    radius_m: int = Field(DEFAULT_RADIUS_M, ge=1, le=MAX_RADIUS_M)
+    city: Code | None = Field(None, examples=["sha"], description="With a position only its shops within the radius")
+    radius_m: int = Field(DEFAULT_RADIUS_M, ge=1, le=MAX_RADIUS_M, description="Means nothing without a position")
     q: Annotated[str, AfterValidator(_few_words)] = Field(
         "", max_length=100, description="Every word must occur in a name of the shop or of its offers; eight at most"
     )
     category: Code | None = Field(None, examples=["hair"])
     kind: KindName | None = None
-    price_min_minor: int | None = Field(None, ge=0, le=MAX_AMOUNT_MINOR)
-    price_max_minor: int | None = Field(None, ge=0, le=MAX_AMOUNT_MINOR)
-    rating_min: Decimal | None = Field(None, ge=0, le=5, max_digits=4, decimal_places=2)
+    price_min_minor: int | None = Field(None, ge=0, le=MAX_AMOUNT_MINOR, description="Of the shop's cheapest offer")
+    price_max_minor: int | None = Field(None, ge=0, le=MAX_AMOUNT_MINOR, description="Of the shop's cheapest offer")
+    rating_min: Decimal | None = Field(
+        None,
+        ge=0,
+        le=5,
+        max_digits=4,
+        decimal_places=2,
+        description="Of the rating as shown, which few reviews temper",
+    )
     open_now: bool = Field(False, description="false: not asked for")
     bookable_on: Annotated[DateText, AfterValidator(_is_date)] | None = Field(None, examples=["2026-11-22"])
     has_voucher: bool = Field(False, description="false: not asked for")
-    sort: Literal["recommended", "distance", "rating", "price", "sales"] = "recommended"
+    sort: Literal["recommended", "distance", "rating", "price", "sales"] = Field(
+        "recommended", description="`distance` without a position is `recommended`"
+    )
     personalised: bool = Field(True, description="false: as anybody sees it, whatever the member's own switch says")
     include: Include = Field((), description="facets, total")
     # It brings along what the first page knew of the member, so that pages follow each other.
